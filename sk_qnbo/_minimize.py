@@ -1,0 +1,184 @@
+"""The only upper loop, and the judge that compares its results on one scale."""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .methods import METHODS, Method
+from .problems.counting import CountedProblem
+from .upper import UPPER_STEPS, Box
+
+
+@dataclass(frozen=True)
+class BilevelResult:
+    """Outcome of :func:`minimize_bilevel`.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_upper,)
+    value : float
+        Upper value at ``theta``, re-solved by :func:`judge`.
+    gradient : ndarray of shape (n_upper,)
+    w : ndarray of shape (n_stack, n_lower)
+    residual : float
+        Residual of the lower level and the adjoint at ``theta``.
+    stationarity : float
+        Largest entry of the gradient among coordinates that the bounds leave free.
+    n_iter : int
+        Steps of theta.
+    converged : bool
+    message : str
+    history : list of dict
+        One row an estimate: value, gradient norm, residual, lower iterations, products, seconds.
+    memory : object
+        What the method learnt; hand it to the next call to start warm.
+    """
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    w: np.ndarray
+    residual: float
+    stationarity: float
+    n_iter: int
+    converged: bool
+    message: str
+    history: list = field(default_factory=list)
+    memory: object = None
+    point: object = None
+
+
+def resolve_method(method):
+    """A :class:`Method` from its registry name, or itself."""
+    if isinstance(method, Method):
+        return method
+    if method not in METHODS:
+        raise ValueError(
+            f"method must be one of {sorted(METHODS)} or a Method, got {method!r}."
+        )
+    return METHODS[method]
+
+
+def minimize_bilevel(
+    problem,
+    theta0,
+    *,
+    method="qnbo-bfgs",
+    upper="lbfgs",
+    bounds=None,
+    max_iter=100,
+    tol=1e-5,
+    max_time=None,
+    callback=None,
+    memory=None,
+    final=True,
+):
+    """Minimise the upper objective of a bilevel problem over theta.
+
+    Parameters
+    ----------
+    problem : BilevelProblem
+    theta0 : array-like of shape (n_upper,)
+    method : str or Method
+        How the hypergradient is estimated; a name in ``sk_qnbo.METHODS``.
+    upper : str or object
+        How theta moves; a name in ``sk_qnbo.upper.UPPER_STEPS``.
+    bounds : tuple of two array-likes (low, high), optional
+        A coordinate with ``low == high`` stands still.
+    max_iter : int
+        Steps of theta, at most.
+    tol : float
+        Stop when the next step promises to lower the upper value by less than ``tol``
+        times that value, *and* the estimate's residual is at most ``sqrt(tol)``.
+    max_time : float, optional
+        Seconds after which the best theta so far is returned.
+    callback : callable, optional
+        Called with the history row after every estimate; True stops the loop.
+    memory : object, optional
+        Memory of an earlier result on the same problem.
+    final : bool
+        Whether :func:`judge` re-solves the result to high accuracy.
+
+    Returns
+    -------
+    BilevelResult
+    """
+    method, counted = resolve_method(method), CountedProblem(problem)
+    step = UPPER_STEPS[upper] if isinstance(upper, str) else upper
+    theta = np.array(theta0, dtype=float)
+    box = Box(*_bounds(bounds, theta))
+    theta = box.clip(theta)
+    memory = method.start(counted, theta) if memory is None else memory
+    begun, state, best, history = time.perf_counter(), None, None, []
+    message, converged = f"stopped at max_iter={max_iter}", False
+    for n_iter in range(max_iter + 1):
+        seen = method.estimate(counted, theta, memory)
+        memory = seen.memory
+        if state is None:
+            state = step.begin(theta, seen.value, seen.gradient, box)
+        else:
+            state = step.advance(state, theta, seen.value, seen.gradient, box)
+        if state.theta is theta:
+            best = seen
+        row = _row(seen, theta, box, counted, begun)
+        history.append(row)
+        stop = callback is not None and callback(row)
+        small = state.decrease <= tol * max(abs(state.value), 1e-12)
+        if small and best.residual <= np.sqrt(tol):
+            message, converged = "the next step promises less than tol", True
+            break
+        if step.exhausted(state):
+            message, converged = "no step lowers the value any more", True
+            break
+        if stop or (max_time is not None and row["seconds"] >= max_time):
+            message = "stopped by the callback" if stop else f"stopped at max_time={max_time:g} s"
+            break
+        theta = step.trial(state, box)
+    result = BilevelResult(
+        theta=state.theta, value=state.value, gradient=state.gradient,
+        w=problem.array(best.point), residual=best.residual,
+        stationarity=float(np.abs(box.projected(state.theta, state.gradient)).max(initial=0.0)),
+        n_iter=n_iter, converged=converged, message=message, history=history,
+        memory=best.memory, point=best.point,
+    )
+    return judge(problem, result, method) if final else result
+
+
+def judge(problem, result, method="exact", tol=1e-8):
+    """Re-solve the lower level at ``result.theta`` to high accuracy and score it there.
+
+    Methods leave the lower level at different accuracies; only values that
+    went through the judge can be compared.
+    """
+    method = resolve_method(method)
+    sharp = replace(method, tol=min(tol, method.tol), n_refine=0)
+    seen = sharp.estimate(problem, result.theta, result.memory)
+    return replace(
+        result, value=seen.value, w=problem.array(seen.point), point=seen.point
+    )
+
+
+def _bounds(bounds, theta):
+    if bounds is None:
+        return np.full_like(theta, -np.inf), np.full_like(theta, np.inf)
+    low, high = (np.broadcast_to(np.asarray(b, dtype=float), theta.shape) for b in bounds)
+    if (low > high).any():
+        j = int(np.argmax(low > high))
+        raise ValueError(
+            f"bounds: the lower bound of coordinate {j} ({low[j]:g}) is above its upper bound "
+            f"({high[j]:g}); give low <= high (equal bounds hold a coordinate still)."
+        )
+    return low, high
+
+
+def _row(seen, theta, box, counted, begun):
+    projected = box.projected(theta, seen.gradient)
+    return {
+        "value": seen.value,
+        "gradient_norm": float(np.linalg.norm(projected)),
+        "residual": seen.residual,
+        "lower_iterations": seen.n_iter,
+        "products": counted.products,
+        "seconds": time.perf_counter() - begun,
+    }

@@ -1,0 +1,115 @@
+"""Checks of what users pass, shared by the estimators: penalties and weights."""
+
+import numbers
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.class_weight import compute_class_weight
+
+
+def check_alpha(alpha, n_features):
+    """Penalties as one number per feature.
+
+    Parameters
+    ----------
+    alpha : float or array-like of shape (n_features,)
+        One penalty for all features, or one per feature; finite, zero or more.
+    n_features : int
+
+    Returns
+    -------
+    ndarray of shape (n_features,), dtype float64
+        A new array.
+    """
+    try:
+        values = np.asarray(alpha, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"alpha must be a number, or one number per feature; got {alpha!r}. "
+            "Give a float such as 1.0, or an array of shape (n_features,)."
+        ) from error
+    if values.ndim and values.shape != (n_features,):
+        raise ValueError(
+            f"alpha has shape {values.shape} but X has {n_features} features; "
+            f"give one number for all features, or an array of shape ({n_features},)."
+        )
+    values = np.array(np.broadcast_to(values, n_features))
+    wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"alpha must be finite and zero or more; got {values[wrong[0]]} for feature {wrong[0]} "
+            f"({wrong.size} such in all). Use 0 to leave a feature unpenalised, "
+            "and a large number to keep one out."
+        )
+    return values
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Sample weights as one number per row.
+
+    Parameters
+    ----------
+    sample_weight : None, float or array-like of shape (n_samples,)
+        None is one for every row. Zero or more, and not all zero.
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of shape (n_samples,), dtype float64
+    """
+    if sample_weight is None or isinstance(sample_weight, numbers.Number):
+        sample_weight = np.full(n_samples, 1.0 if sample_weight is None else sample_weight)
+    weights = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape} but X has {n_samples} rows; "
+            f"give one number for all rows, or an array of shape ({n_samples},)."
+        )
+    if weights.min() < 0:
+        row = int(weights.argmin())
+        raise ValueError(
+            f"sample_weight must be zero or more; got {weights[row]} for row {row}. "
+            "Use 0 to leave a row out."
+        )
+    if not weights.any():
+        raise ValueError(
+            "sample_weight must contain at least one non-zero number; all are 0, so no row is "
+            "left. Leave sample_weight out to weigh all rows alike."
+        )
+    return weights
+
+
+def class_weight_vector(class_weight, classes, codes, weights):
+    """The factor of each class.
+
+    "balanced" is ``weights.sum() / (n_classes * weight of the class)``, so that a row of weight two
+    counts like two rows; a class that has no weight at all gets the factor 0.
+
+    Parameters
+    ----------
+    class_weight : None, dict or "balanced"
+        A dict may leave classes out; their factor is 1.
+    classes : ndarray of shape (n_classes,)
+        Sorted labels.
+    codes : ndarray of int of shape (n_samples,)
+        Index of each row's label in ``classes``.
+    weights : ndarray of shape (n_samples,)
+        Sample weights.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+    """
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        totals = np.bincount(codes, weights, minlength=len(classes))
+        with_weight = totals > 0
+        even = np.divide(weights.sum(), len(classes) * totals, where=with_weight, out=totals * 0)
+        return even
+    if class_weight is None or isinstance(class_weight, dict):
+        return compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    raise ValueError(
+        "class_weight must be None, 'balanced' or a dict from class labels to numbers; "
+        f"got {class_weight!r}."
+    )

@@ -1,0 +1,62 @@
+"""What every quasi-Newton matrix has in common: a start matrix and pairs that survive theta."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+def dot(a, b):
+    """Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``."""
+    return np.einsum("kl,kl->k", a, b)
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """An inverse Hessian: ``solve(v)``, ``update(s, y)``; immutable.
+
+    Attributes
+    ----------
+    factor : object with ``solve(v)``
+        Start matrix ``H0``.
+    diagonal : ndarray of shape (n_stack, n_lower)
+        The known part of the Hessian, moved by theta.
+    pairs : tuple of (s, a)
+        Steps and what the data's Hessian makes of them: ``a = y - diagonal * s``,
+        so that under any later theta the pair is ``(s, a + diagonal * s)``
+        (structured quasi-Newton; Dennis, Martinez and Tapia, 1989).
+    limit : int or None
+        How many pairs are kept, the newest.
+    """
+
+    factor: object
+    diagonal: np.ndarray
+    pairs: tuple = ()
+    limit: int | None = None
+    terms: tuple = ()
+
+    def at(self, factor, diagonal):
+        """The same pairs under another theta and another start matrix."""
+        new = replace(self, factor=factor, diagonal=diagonal, pairs=(), terms=())
+        for s, a in self.pairs:
+            new = new.update(s, a + diagonal * s)
+        return new
+
+    def update(self, s, y):
+        """Take up the pair ``(s, y)``; a pair that the formula's rule refuses has no effect."""
+        pairs = (*self.pairs, (s, y - self.diagonal * s))
+        if self.limit is not None and len(pairs) > self.limit:
+            fresh = replace(self, pairs=(), terms=())
+            for s_i, a_i in pairs[len(pairs) - self.limit :]:
+                fresh = fresh._append(s_i, a_i + self.diagonal * s_i)
+            return fresh
+        return self._append(s, y)
+
+    def _append(self, s, y):
+        pairs = (*self.pairs, (s, y - self.diagonal * s))
+        return replace(self, pairs=pairs, terms=(*self.terms, self._term(s, y)))
+
+    def _term(self, s, y):
+        raise NotImplementedError
+
+    def solve(self, v):
+        raise NotImplementedError

@@ -1,0 +1,35 @@
+"""The inverse BFGS matrix by the two-loop recursion, whole or with limited memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .base import Curvature, dot
+
+# a pair is refused where s'y is round-off beside |s||y|
+_EPS = 1e-10
+
+
+@dataclass(frozen=True)
+class BFGS(Curvature):
+    """BFGS with all its pairs (``limit=None``) or the newest ``limit`` (L-BFGS).
+
+    Two-loop recursion of Nocedal (1980); a refused pair has ``rho = 0`` and so
+    leaves the recursion as it was, for that member of the stack alone.
+    """
+
+    def _term(self, s, y):
+        sy = dot(s, y)
+        good = sy > _EPS * np.sqrt(dot(s, s) * dot(y, y))
+        return s, y, np.where(good, 1.0 / np.where(good, sy, 1.0), 0.0)
+
+    def solve(self, v):
+        kept = []
+        for s, y, rho in reversed(self.terms):
+            a = rho * dot(s, v)
+            v = v - a[:, None] * y
+            kept.append(a)
+        r = self.factor.solve(v)
+        for (s, y, rho), a in zip(self.terms, reversed(kept), strict=True):
+            r = r + (a - rho * dot(y, r))[:, None] * s
+        return r

@@ -1,0 +1,126 @@
+"""Start matrices of the quasi-Newton recursion: dense factor, its row side, the diagonal.
+
+``theta`` enters the lower Hessian only through a known diagonal, so a start is
+built once from the data (at some coefficients) and factored anew for each theta.
+"""
+
+import numpy as np
+
+from .factor import DenseFactor
+
+
+def _average(diagonal, like):
+    """Average the stack (and the blocks) of a diagonal down to those a start distinguishes."""
+    for axis in (0, 1):
+        if like[axis] == 1:
+            diagonal = diagonal.mean(axis=axis, keepdims=True)
+    return diagonal
+
+
+class CholeskyStart:
+    """``A + diag`` by Cholesky, for blocks ``A (1 or n_stack, 1 or n_blocks, D, D)``."""
+
+    def __init__(self, problem, w, shared=False, full=False):
+        self.A = problem.data_hessian(w, shared=shared, full=full)
+
+    def factor(self, diagonal):
+        A = self.A
+        stack, length = diagonal.shape
+        blocks = diagonal.reshape(stack, length // A.shape[-1], A.shape[-1])
+        diag = _average(blocks, A.shape)
+        H = np.array(np.broadcast_to(A, diag.shape[:2] + A.shape[2:]))
+        at = np.arange(A.shape[-1])
+        H[..., at, at] += diag
+        return _Blocks(DenseFactor(H), blocks.shape[1:])
+
+
+class _Blocks:
+    """Reshape flat lower vectors to the blocks of a factor and back."""
+
+    def __init__(self, inner, shape):
+        self.inner, self.shape = inner, shape
+
+    def solve(self, v):
+        return self.inner.solve(v.reshape(len(v), *self.shape)).reshape(v.shape)
+
+
+class DiagonalStart:
+    """The diagonal of the data's Hessian plus the penalties."""
+
+    def __init__(self, problem, w, shared=False, full=False):
+        self.A = problem.data_diagonal(w)
+
+    def factor(self, diagonal):
+        return _Diagonal(1.0 / np.maximum(self.A + diagonal, np.finfo(float).tiny))
+
+
+class _Diagonal:
+    def __init__(self, inverse):
+        self.inverse = inverse
+
+    def solve(self, v):
+        return self.inverse * v
+
+
+class WoodburyStart:
+    """``X' diag(h) X + diag`` through the n x n side, for fewer rows than columns.
+
+    ``H^-1 = D^-1 - D^-1 R' (I + R D^-1 R')^-1 R D^-1`` with ``R = diag(sqrt h) X``;
+    columns without penalty (the intercept) border the system.
+    """
+
+    def __init__(self, problem, w, shared=False, full=False):
+        self.h, self.rows = problem.data_rows(w, shared=shared)
+
+    def factor(self, diagonal):
+        stack, length = diagonal.shape
+        D = self.rows.n_columns
+        blocks = diagonal.reshape(stack, length // D, D)
+        # the penalty of a feature is the same for every output
+        diag = _average(blocks, (self.h.shape[0], 1))[:, 0]
+        return _Blocks(_Woodbury(self.rows, self.h, diag), blocks.shape[1:])
+
+
+class _Woodbury:
+    def __init__(self, rows, h, diag):
+        free = (diag <= 0).all(axis=0)
+        self.rows, self.root = rows, np.sqrt(h)
+        self.inverse = np.where(free, 0.0, 1.0 / np.where(diag > 0, diag, 1.0))[:, None]
+        kernel = rows.kernel(self.inverse[:, 0])[:, None]
+        B = self.root[..., :, None] * kernel * self.root[..., None, :]
+        at = np.arange(B.shape[-1])
+        B[..., at, at] += 1.0
+        self.inner = DenseFactor(B)
+        self.free = np.flatnonzero(free)
+        self._border(h)
+
+    def _border(self, h):
+        """Columns of H at the free coefficients, and the Schur complement they leave."""
+        A, B, _ = h.shape
+        E = np.zeros((len(self.free), A, B, self.rows.n_columns))
+        for f, column in enumerate(self.free):
+            E[f, :, :, column] = 1.0
+        self.columns = np.array([self.rows.pull(h * self.rows.predict(e)) for e in E])
+        self.columns = self.columns.reshape(E.shape)
+        self.solved = np.array([self._penalised(c) for c in self.columns]).reshape(E.shape)
+        S = self.columns[..., self.free] - np.einsum("fabd,gabd->fabg", self.columns, self.solved)
+        self.schur = np.moveaxis(S, 0, 2)
+
+    def _penalised(self, v):
+        """Inverse on the penalised coefficients; the free ones come out zero."""
+        scaled = self.inverse * v
+        inner = self.root * self.inner.solve(self.root * self.rows.predict(scaled))
+        return scaled - self.inverse * self.rows.pull(inner)
+
+    def solve(self, v):
+        u = self._penalised(v)
+        if len(self.free) == 0:
+            return u
+        rest = v[..., self.free] - np.einsum("fabd,abd->abf", self.columns, u)
+        x = np.linalg.solve(self.schur, rest[..., None])[..., 0]
+        u = u - np.einsum("fabd,abf->abd", self.solved, x)
+        u[..., self.free] = x
+        return u
+
+
+STARTS = {"cholesky": CholeskyStart, "woodbury": WoodburyStart, "diagonal": DiagonalStart}

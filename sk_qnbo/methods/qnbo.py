@@ -1,0 +1,122 @@
+"""qNBO: one quasi-Newton matrix for the lower fit, its adjoint and the next theta.
+
+Fang, Wei, Fang, Zhang and Huang style of sharing: Fang et al., "qNBO: quasi-Newton meets
+bilevel optimization", ICLR 2025, arXiv 2502.01076, algorithms 1 to 5. With no refinement it is
+SHINE (Ramzi et al., ICLR 2022, arXiv 2106.00553); with a start matrix that is the whole Hessian
+it is Newton's method with an exact adjoint (NBO-exact, arXiv 2505.02101).
+"""
+
+from dataclasses import dataclass, replace
+
+from ..curvature import CURVATURES, STARTS
+from ..solvers.linear_systems import REFINEMENTS
+from ..solvers.quasi_newton import quasi_newton
+from .base import Estimate, Method
+
+
+@dataclass(frozen=True)
+class QNBOMemory:
+    """Where the last theta left the lower level, and what was learnt of its curvature."""
+
+    point: object
+    start: object = None
+    pairs: tuple = ()
+    u: object = None
+    n_thetas: int = 0
+
+
+@dataclass(frozen=True)
+class QNBO(Method):
+    """Quasi-Newton bilevel optimization with structured, shared curvature.
+
+    Parameters
+    ----------
+    formula : {"bfgs", "sr1"}
+    n_pairs : int or None
+        Pairs kept, and carried from theta to theta; None keeps all of one theta's.
+    refinement : {"steps", "direction", "cg"}
+        Reading of the paper's subroutine B, or conjugate gradients (HOAG).
+    n_refine : int
+        Products with the Hessian that refinement may spend; 0 is SHINE.
+    tol : float
+        Lower residual asked for (see ``LowerFit.residual``).
+    adjoint_tol : float
+        Relative residual of the adjoint asked for.
+    tol_decay : float
+        Factor on both tolerances at each new theta (HOAG); 1 keeps them.
+    start_kind : str or None
+        Overrules the problem's plan for the start matrix.
+    exact : bool
+        The whole Hessian as start matrix, built anew at every step.
+    share : bool
+        Whether pairs and start matrix outlive a theta.
+    max_iter : int
+        Lower iterations at one theta.
+    """
+
+    formula: str = "bfgs"
+    n_pairs: int | None = 10
+    refinement: str = "steps"
+    n_refine: int = 30
+    tol: float = 1e-6
+    adjoint_tol: float = 1e-4
+    tol_decay: float = 1.0
+    start_kind: str | None = None
+    exact: bool = False
+    share: bool = True
+    max_iter: int = 300
+    accuracy: float = 1e-3
+
+    def start(self, problem, theta, seed=0):
+        return QNBOMemory(problem.at(problem.initial()))
+
+    def estimate(self, problem, theta, memory):
+        factor = max(self.tol_decay**memory.n_thetas, 1e-12)
+        start, fit, n_iter = self._lower(problem, theta, memory, self.tol * factor)
+        value, grad_theta, b = problem.upper(theta, fit.point)
+        adjoint = self._adjoint(problem, theta, fit, b, memory.u, self.adjoint_tol * factor)
+        gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
+        kept = QNBOMemory(fit.point, u=adjoint.u, n_thetas=memory.n_thetas + 1)
+        if self.share and problem.diagonal(theta) is not None:
+            kept = replace(kept, start=start, pairs=adjoint.curvature.pairs)
+        residual = max(fit.residual, adjoint.residual)
+        return Estimate(value, gradient, fit.point, residual, n_iter, kept)
+
+    # -- lower level --------------------------------------------------------------------------
+    def _plan(self, problem):
+        plan = problem.start_plan
+        if self.exact:
+            plan = replace(plan, shared=False, patience=1)
+        return plan if self.start_kind is None else replace(plan, kind=self.start_kind)
+
+    def _curvature(self, problem, theta, start, pairs=()):
+        diagonal = problem.diagonal(theta)
+        diagonal = 0.0 * problem.initial() if diagonal is None else diagonal
+        limit = 0 if self.exact else self.n_pairs
+        empty = CURVATURES[self.formula](start.factor(diagonal), diagonal, limit=limit)
+        return replace(empty, pairs=pairs).at(empty.factor, diagonal)
+
+    def _lower(self, problem, theta, memory, tol):
+        """Fit; where the start matrix has aged so much that steps are many, build it anew."""
+        plan, n_iter = self._plan(problem), 0
+        point, start, pairs = memory.point, memory.start, memory.pairs
+        while True:
+            if start is None:
+                start = STARTS[plan.kind](problem, point, shared=plan.shared, full=self.exact)
+                pairs = ()
+            curvature = self._curvature(problem, theta, start, pairs)
+            allowed = self.max_iter - n_iter
+            allowed = allowed if plan.constant else min(plan.patience, allowed)
+            fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
+            n_iter += fit.n_iter
+            if fit.converged or n_iter >= self.max_iter or fit.n_iter < allowed:
+                return start, fit, n_iter
+            point, start = fit.point, None
+
+    # -- adjoint ------------------------------------------------------------------------------
+    def _adjoint(self, problem, theta, fit, b, before, tol):
+        refine = REFINEMENTS[self.refinement]
+        cold = self.refinement != "cg" or before is None
+        u = fit.curvature.solve(b) if cold else before
+        budget = max(self.n_refine, 0)
+        return refine(problem, theta, fit.point, b, fit.curvature, u, tol, budget)

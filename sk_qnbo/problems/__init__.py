@@ -1,0 +1,25 @@
+"""Bilevel problems: the protocol, and the tuning of penalties of linear models."""
+
+from .base import BilevelProblem
+from .counting import CountedProblem
+from .data import MomentData, RowData
+from .linear import LinearProblem, linear_data
+from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
+from .penalties import LogLinearPenalty
+from .rows import FoldRows, Rows
+
+__all__ = [
+    "BilevelProblem",
+    "BinaryLogLoss",
+    "CountedProblem",
+    "FoldRows",
+    "LOSSES",
+    "LinearProblem",
+    "LogLinearPenalty",
+    "MomentData",
+    "RowData",
+    "Rows",
+    "SoftmaxLogLoss",
+    "SquaredLoss",
+    "linear_data",
+]

@@ -1,0 +1,109 @@
+"""The protocol every bilevel problem speaks: a stack of lower problems under one upper variable."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StartPlan:
+    """How a problem wants its start matrix: a setting, which a method may overrule.
+
+    Attributes
+    ----------
+    kind : {"cholesky", "woodbury", "diagonal"}
+    shared : bool
+        One data Hessian for the whole stack instead of one each.
+    patience : int
+        Quasi-Newton steps after which building the start anew pays.
+    constant : bool
+        The data's Hessian does not depend on ``w``: never build it again.
+    """
+
+    kind: str = "diagonal"
+    shared: bool = False
+    patience: int = 50
+    constant: bool = False
+
+
+class BilevelProblem:
+    """Oracles of ``min_theta mean_k f_k(w_k*(theta))`` with ``w_k* = argmin_w g_k(theta, w)``.
+
+    Lower problems that share ``theta`` are solved side by side: every array of
+    the lower level has shape ``(n_stack, n_lower)``, every reduction runs along
+    the last axis, and no method loops over the stack. Subclass it and write the
+    five oracles below; the rest has defaults.
+
+    Attributes
+    ----------
+    n_stack, n_lower, n_upper : int
+        Number of lower problems, lower variables of each, upper variables.
+    unit : float
+        What one unit of the lower objective is worth (the number of rows where
+        it is a sum over rows). Residuals are measured in it.
+
+    Notes
+    -----
+    A *point* is a place of the lower level with what is cheap to remember there
+    (for a linear model the predictions ``X w``). By default a point is the array
+    itself; :meth:`at`, :meth:`line` and :meth:`array` are the only places that know.
+    """
+
+    n_stack = 1
+    unit = 1.0
+    start_plan = StartPlan()
+
+    # -- the oracles -------------------------------------------------------------------------
+    def lower(self, theta, w):
+        """Lower values ``(n_stack,)`` and gradients ``(n_stack, n_lower)`` at ``w``."""
+        raise NotImplementedError
+
+    def hvp(self, theta, w, v):
+        """Product of each lower Hessian with ``v``, shape ``(n_stack, n_lower)``."""
+        raise NotImplementedError
+
+    def cross(self, theta, w, u):
+        """Sum over the stack of ``d/dtheta <grad_w g_k, u_k>``, shape ``(n_upper,)``."""
+        raise NotImplementedError
+
+    def upper(self, theta, w):
+        """Upper value (a float), its gradient in ``theta`` and in ``w`` (``(n_stack, n_lower)``)."""
+        raise NotImplementedError
+
+    def curvature_bound(self, theta):
+        """Upper bounds on the diagonal of each lower Hessian, shape ``(n_stack, n_lower)``."""
+        raise NotImplementedError
+
+    # -- what a problem may know besides ------------------------------------------------------
+    def lower_value(self, theta, w):
+        """Lower values alone, where they come cheaper than with the gradient."""
+        return self.lower(theta, w)[0]
+
+    def diagonal(self, theta):
+        """Diagonal through which alone ``theta`` enters the lower Hessian, or None.
+
+        Where it is known, curvature pairs are kept along ``theta`` (structured
+        quasi-Newton; Dennis, Martinez and Tapia, 1989).
+        """
+        return None
+
+    def data_diagonal(self, w):
+        """Diagonal of the part of the lower Hessian that ``theta`` does not move."""
+        return self.curvature_bound(np.zeros(self.n_upper))
+
+    def initial(self):
+        """Where the lower level starts cold, an array ``(n_stack, n_lower)``."""
+        return np.zeros((self.n_stack, self.n_lower))
+
+    # -- points -------------------------------------------------------------------------------
+    def at(self, w):
+        """Point at the array ``w``."""
+        return w
+
+    def array(self, point):
+        """Array ``(n_stack, n_lower)`` of a point."""
+        return point
+
+    def line(self, point, step):
+        """Function of step lengths ``t (n_stack,)`` giving the point ``point + t step``."""
+        return lambda t: point + t[:, None] * step

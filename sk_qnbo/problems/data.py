@@ -1,0 +1,180 @@
+"""What the folds' data say about coefficients: from the rows, or for ridge from their moments."""
+
+from functools import cached_property
+
+import numpy as np
+
+
+class _RowPoint:
+    """Coefficients ``W (n_stack, n_outputs, n_columns)`` with their predictions and losses."""
+
+    def __init__(self, W, z, loss):
+        self.W, self.z, self._loss = W, z, loss
+
+    @cached_property
+    def loss(self):
+        return self._loss.at(self.z)
+
+
+class RowData:
+    """Training and validation losses of a stack of folds, computed from the rows.
+
+    Parameters
+    ----------
+    rows : Rows or FoldRows
+    loss : one of the losses of ``problems.losses``
+    train : ndarray of shape (n_stack, n_rows)
+        Weight of each row in each fold's fit, zero where it is left out.
+    valid : ndarray of shape (n_stack, n_rows)
+        Weight of each row in each fold's validation loss; scaled to sum to one.
+    """
+
+    def __init__(self, rows, loss, train, valid):
+        self.rows, self.loss, self.train = rows, loss, train
+        total = valid.sum(axis=1, keepdims=True)
+        self.valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
+        self.n_stack, self.n_outputs = len(train), loss.n_outputs
+        self.n_columns = rows.n_columns
+        # predictions of a fold's own matrix cannot share a reference with other folds
+        self.can_share = not hasattr(rows, "folds")
+
+    @property
+    def products(self):
+        return self.rows.products
+
+    def at(self, W):
+        return _RowPoint(W, self.rows.predict(W), self.loss)
+
+    def line(self, point, P):
+        q = self.rows.predict(P)
+
+        def move(t):
+            t = t[:, None, None]
+            return _RowPoint(point.W + t * P, point.z + t * q, self.loss)
+
+        return move
+
+    def train_value(self, point):
+        return np.einsum("kn,kn->k", self.train, point.loss.value)
+
+    def train_gradient(self, point):
+        return self.rows.pull(self.train[:, None] * point.loss.slope)
+
+    def train_hvp(self, point, V):
+        return self.rows.pull(self.train[:, None] * point.loss.bend_times(self.rows.predict(V)))
+
+    def valid_value(self, point):
+        return np.einsum("kn,kn->k", self.valid, point.loss.value)
+
+    def valid_gradient(self, point):
+        return self.rows.pull(self.valid[:, None] * point.loss.slope)
+
+    def bends(self, point, shared):
+        """Row weights of the Hessian's diagonal blocks: ``(1 or n_stack, n_blocks, n_rows)``."""
+        h = self.train[:, None] * point.loss.bend
+        if self.loss.name == "squared_error":
+            h = h[:, :1]  # every target has the same Hessian
+        return h.mean(axis=0, keepdims=True) if shared else h
+
+    def _blocks(self, function, h):
+        out = function(h.reshape(-1, h.shape[-1]))
+        return out.reshape(h.shape[:2] + out.shape[1:])
+
+    def hessian(self, point, shared):
+        """Diagonal blocks of the data's Hessian, ``(1 or n_stack, n_blocks, D, D)``."""
+        return self._blocks(self.rows.gram, self.bends(point, shared))
+
+    def diagonal(self, point):
+        """Diagonal of the data's Hessian, ``(n_stack, n_outputs, n_columns)``."""
+        d = self._blocks(self.rows.squares, self.bends(point, False))
+        return np.broadcast_to(d, (self.n_stack, self.n_outputs, self.n_columns))
+
+    def full_hessian(self, point):
+        """The data's Hessian with the couplings of the outputs, ``(n_stack, L, L)``."""
+        K, C, D = self.n_stack, self.n_outputs, self.n_columns
+        out = np.empty((K, C, D, C, D))
+        for c in range(C):
+            e = np.zeros((K, C, self.rows.n_rows))
+            e[:, c] = 1.0
+            h = self.train[:, None] * point.loss.bend_times(e)  # (K, C, n), signed
+            for b in range(C):
+                plus = self._blocks(self.rows.gram, np.maximum(h[:, b : b + 1], 0.0))
+                minus = self._blocks(self.rows.gram, np.maximum(-h[:, b : b + 1], 0.0))
+                out[:, b, :, c] = (plus - minus)[:, 0]
+        return out.reshape(K, C * D, C * D)
+
+    def bound(self):
+        """Upper bound of the diagonal of the data's Hessian, at any coefficients."""
+        h = self._blocks(self.rows.squares, self.train[:, None] * self.loss.bend_bound)
+        return np.broadcast_to(h, (self.n_stack, self.n_outputs, self.n_columns))
+
+
+class _MomentPoint:
+    def __init__(self, W, GW):
+        self.W, self.GW = W, GW
+
+
+class MomentData:
+    """The same for the squared loss, from each fold's Gram matrix: free of the number of rows."""
+
+    can_share = False
+
+    def __init__(self, rows, loss, train, valid):
+        self.rows, self.loss, self.train = rows, loss, train
+        self.n_stack, self.n_outputs = len(train), loss.n_outputs
+        self.n_columns = rows.n_columns
+        total = valid.sum(axis=1, keepdims=True)
+        valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
+        self.G, self.c, self.yy = self._moments(train)
+        self.Gv, self.cv, self.yyv = self._moments(valid)
+
+    def _moments(self, weights):
+        Y = self.loss.targets
+        c = self.rows.pull(weights[:, None] * Y)
+        return self.rows.gram(weights), c, np.einsum("kn,cn->k", weights, Y * Y)
+
+    @property
+    def products(self):
+        return self.rows.products
+
+    def at(self, W):
+        return _MomentPoint(W, W @ self.G)
+
+    def line(self, point, P):
+        GP = P @ self.G
+
+        def move(t):
+            t = t[:, None, None]
+            return _MomentPoint(point.W + t * P, point.GW + t * GP)
+
+        return move
+
+    def train_value(self, point):
+        return 0.5 * (self.yy + np.einsum("kcd,kcd->k", point.W, point.GW - 2.0 * self.c))
+
+    def train_gradient(self, point):
+        return point.GW - self.c
+
+    def train_hvp(self, point, V):
+        return V @ self.G
+
+    def valid_value(self, point):
+        return 0.5 * (self.yyv + np.einsum("kcd,kcd->k", point.W, point.W @ self.Gv - 2 * self.cv))
+
+    def valid_gradient(self, point):
+        return point.W @ self.Gv - self.cv
+
+    def hessian(self, point, shared):
+        return self.G[:, None]
+
+    def diagonal(self, point):
+        d = np.diagonal(self.G, axis1=1, axis2=2)[:, None]
+        return np.broadcast_to(d, (self.n_stack, self.n_outputs, self.n_columns))
+
+    def full_hessian(self, point):
+        eye = np.eye(self.n_outputs)
+        L = self.n_outputs * self.n_columns
+        return np.einsum("bc,kde->kbdce", eye, self.G).reshape(self.n_stack, L, L)
+
+    def bound(self):
+        return self.diagonal(None)

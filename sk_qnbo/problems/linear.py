@@ -1,0 +1,152 @@
+"""Tuning the penalties of a linear model: the stack of folds as a bilevel problem."""
+
+import numpy as np
+
+from .base import BilevelProblem, StartPlan
+from .data import MomentData, RowData
+
+# sizes up to which a dense factor is worth its memory and time (docs/engine.md)
+MAX_CHOLESKY = 1500
+MAX_WOODBURY = 1500
+# columns up to which every fold has a start matrix of its own
+MAX_OWN = 64
+
+
+class LinearProblem(BilevelProblem):
+    """Penalties of linear models, one lower fit a fold.
+
+    With rows ``T_k``, ``V_k`` of fold k, coefficients w (intercept last, for each
+    output) and ``alpha_kj = exp(penalty(theta))``::
+
+        g_k(theta, w) = sum_{i in T_k} s_i loss(y_i, x_i.w) + 1/2 sum_j alpha_kj |w_j|^2
+        f_k(w)        = weighted mean over V_k of loss(y_i, x_i.w)
+        upper         = mean_k f_k + prior_weight / 2 * sum(delta^2)
+        cross         = sum_k d log alpha_k / d theta . (alpha_k w_k u_k)
+
+    Parameters
+    ----------
+    data : RowData or MomentData
+    penalty : LogLinearPenalty
+    prior_weight : float
+        Weight of the Gaussian prior on the departures (``tau / n``).
+    prior_center : ndarray of shape (n_upper,), optional
+    prior_precision : ndarray of shape (n_upper,), optional
+        A Gaussian prior on the shared coefficients, already in units of the loss.
+    """
+
+    def __init__(self, data, penalty, prior_weight=0.0, intercept=True):
+        self.data, self.penalty, self.prior_weight = data, penalty, prior_weight
+        self.intercept = intercept
+        self.n_stack, self.n_upper = data.n_stack, penalty.n_upper
+        self.shape = (data.n_stack, data.n_outputs, data.n_columns)
+        self.n_lower = data.n_outputs * data.n_columns
+        self.unit = float(data.train.sum(axis=1).max())
+
+    @property
+    def products(self):
+        return self.data.products
+
+    @property
+    def start_plan(self):
+        """Start matrix that suits the size: dense factor, its row side, or the diagonal."""
+        n, d = self.data.train.shape[1], self.data.n_columns
+        constant = self.data.loss.name == "squared_error"
+        if d <= min(MAX_CHOLESKY, max(n, 64)):
+            shared = self.data.can_share and d > MAX_OWN and not isinstance(self.data, MomentData)
+            # a new start costs d products for each of its blocks, at matrix speed
+            patience = 3 + d // (8 * (self.n_stack if shared else 1))
+            return StartPlan("cholesky", shared, patience, constant)
+        if n <= MAX_WOODBURY:
+            return StartPlan("woodbury", self.data.can_share and not constant, 10, constant)
+        return StartPlan("diagonal", False, 30, constant)
+
+    # -- points -------------------------------------------------------------------------------
+    def at(self, w):
+        return self.data.at(np.reshape(w, self.shape))
+
+    def array(self, point):
+        return point.W.reshape(self.n_stack, self.n_lower)
+
+    def line(self, point, step):
+        return self.data.line(point, step.reshape(self.shape))
+
+    # -- oracles ------------------------------------------------------------------------------
+    def _alpha(self, theta):
+        """Penalties ``(n_stack, 1, n_columns)``, zero for the intercept."""
+        alpha = self.penalty.alpha(theta)
+        if self.intercept:
+            alpha = np.concatenate([alpha, np.zeros((len(alpha), 1))], axis=1)
+        return alpha[:, None]
+
+    def lower_value(self, theta, w):
+        ridge = np.einsum("kcd,kcd->k", self._alpha(theta) * w.W, w.W)
+        return self.data.train_value(w) + 0.5 * ridge
+
+    def lower(self, theta, w):
+        gradient = self.data.train_gradient(w) + self._alpha(theta) * w.W
+        return self.lower_value(theta, w), gradient.reshape(self.n_stack, -1)
+
+    def hvp(self, theta, w, v):
+        V = v.reshape(self.shape)
+        return (self.data.train_hvp(w, V) + self._alpha(theta) * V).reshape(self.n_stack, -1)
+
+    def cross(self, theta, w, u):
+        d = self.penalty.offset.shape[1]
+        slopes = self._alpha(theta)[:, 0] * np.einsum("kcd,kcd->kd", w.W, u.reshape(self.shape))
+        return self.penalty.pull(slopes[:, :d])
+
+    def upper(self, theta, w):
+        value = self.data.valid_value(w).mean() + self.prior(theta)
+        grad_w = self.data.valid_gradient(w).reshape(self.n_stack, -1) / self.n_stack
+        return float(value), self.prior_gradient(theta), grad_w
+
+    def prior(self, theta):
+        delta = self.penalty.departures(theta)
+        return 0.5 * self.prior_weight * float(delta @ delta)
+
+    def prior_gradient(self, theta):
+        out = np.zeros(self.n_upper)
+        out[self.penalty.n_shared :] = self.prior_weight * self.penalty.departures(theta)
+        return out
+
+    def fold_values(self, w):
+        """Validation loss of each fold, shape ``(n_stack,)``."""
+        return self.data.valid_value(w)
+
+    # -- curvature ----------------------------------------------------------------------------
+    def curvature_bound(self, theta):
+        return (self.data.bound() + self._alpha(theta)).reshape(self.n_stack, -1)
+
+    def diagonal(self, theta):
+        alpha = np.broadcast_to(self._alpha(theta), self.shape)
+        return alpha.reshape(self.n_stack, -1)
+
+    def data_diagonal(self, w):
+        return self.data.diagonal(w).reshape(self.n_stack, -1)
+
+    def data_hessian(self, w, shared=False, full=False):
+        """Blocks of the Hessian without the penalty: ``(1 or n_stack, n_blocks, D, D)``."""
+        if not full or self.data.n_outputs == 1 or isinstance(self.data, MomentData):
+            return self.data.hessian(w, shared and self.data.can_share)
+        return self._anchored(self.data.full_hessian(w))[:, None]
+
+    def _anchored(self, H):
+        """Take the flat direction (one constant on all classes' intercepts) out of ``H``."""
+        if self.intercept:
+            D = self.data.n_columns
+            at = np.arange(D - 1, self.n_lower, D)
+            scale = np.trace(H, axis1=1, axis2=2).mean() / self.n_lower
+            H[:, at[:, None], at] += scale / len(at)
+        return H
+
+    def data_rows(self, w, shared=False):
+        """Row weights ``(1 or n_stack, n_blocks, n_rows)`` and the products they belong to."""
+        return self.data.bends(w, shared and self.data.can_share), self.data.rows
+
+
+def linear_data(rows, loss, train, valid):
+    """Moments where they are small and exact (ridge, few columns), else the rows."""
+    n_used = int((train.sum(axis=0) > 0).sum())
+    few = rows.n_columns <= min(1000, max(n_used, 64))
+    kind = MomentData if loss.name == "squared_error" and few else RowData
+    return kind(rows, loss, train, valid)

@@ -1,0 +1,100 @@
+"""Products with the design matrix, dense or sparse, one for all folds or one a fold."""
+
+import numpy as np
+import scipy.sparse as sp
+
+
+class Rows:
+    """One design matrix ``(n_rows, n_columns)`` that every member of the stack shares.
+
+    The intercept, if any, is a column of ones like the others. ``products`` counts
+    products of X or its transpose with one vector over all rows.
+    """
+
+    def __init__(self, X):
+        self.X = sp.csr_array(X) if sp.issparse(X) else np.ascontiguousarray(X, dtype=float)
+        # both orders stored row-wise: a CSC product would scatter instead of gather
+        self.XT = sp.csr_array(self.X.T) if sp.issparse(X) else self.X.T
+        self.n_rows, self.n_columns = self.X.shape
+        self.products = 0
+
+    @property
+    def sparse(self):
+        return sp.issparse(self.X)
+
+    def _apply(self, matrix, values):
+        stack, outputs, _ = values.shape
+        flat = values.reshape(stack * outputs, -1)
+        self.products += len(flat)
+        out = (matrix @ flat.T).T if self.sparse else flat @ matrix.T
+        return np.ascontiguousarray(out).reshape(stack, outputs, -1)
+
+    def predict(self, W):
+        """``X w`` for coefficients ``(n_stack, n_outputs, n_columns)``: ``(.., .., n_rows)``."""
+        return self._apply(self.X, W)
+
+    def pull(self, R):
+        """``X' r`` for row values ``(n_stack, n_outputs, n_rows)``: ``(.., .., n_columns)``."""
+        return self._apply(self.XT, R)
+
+    def gram(self, h):
+        """``X' diag(h) X`` for each row of ``h (n_blocks, n_rows)``."""
+        self.products += len(h) * self.n_columns
+        if self.sparse:
+            return np.stack([(self.XT.multiply(row) @ self.X).toarray() for row in h])
+        scaled = (self.X * np.sqrt(row)[:, None] for row in h)
+        return np.stack([S.T @ S for S in scaled])
+
+    def squares(self, h):
+        """``sum_i h_i x_ij^2`` for each row of ``h (n_blocks, n_rows)``."""
+        self.products += len(h)
+        if self.sparse:
+            return (self.XT.multiply(self.XT) @ h.T).T
+        return h @ np.square(self.X)
+
+    def kernel(self, inverse):
+        """``X diag(inverse) X'`` for each row of ``inverse (n_blocks, n_columns)``."""
+        self.products += len(inverse) * self.n_rows
+        if self.sparse:
+            return np.stack([(self.X.multiply(row) @ self.XT).toarray() for row in inverse])
+        scaled = (self.X * np.sqrt(row) for row in inverse)
+        return np.stack([S @ S.T for S in scaled])
+
+
+class FoldRows:
+    """A design matrix of its own for every fold: a pipeline was refitted in each.
+
+    The rows keep their numbering; a row that a fold neither fits nor judges is zero.
+    """
+
+    def __init__(self, matrices):
+        self.folds = [Rows(X) for X in matrices]
+        self.n_rows, self.n_columns = self.folds[0].n_rows, self.folds[0].n_columns
+        self.sparse = self.folds[0].sparse
+
+    @property
+    def products(self):
+        # a product with one fold's matrix is a K-th of a product for all folds side by side
+        return sum(rows.products for rows in self.folds)
+
+    def predict(self, W):
+        return np.concatenate([f.predict(W[k : k + 1]) for k, f in enumerate(self.folds)])
+
+    def pull(self, R):
+        return np.concatenate([f.pull(R[k : k + 1]) for k, f in enumerate(self.folds)])
+
+    def _each(self, name, values):
+        """Blocks of every fold; ``values`` has one block a fold and output, folds first."""
+        blocks = np.array_split(values, len(self.folds))
+        return np.concatenate(
+            [getattr(f, name)(b) for f, b in zip(self.folds, blocks, strict=True)]
+        )
+
+    def gram(self, h):
+        return self._each("gram", h)
+
+    def squares(self, h):
+        return self._each("squares", h)
+
+    def kernel(self, inverse):
+        return self._each("kernel", inverse)

@@ -1,0 +1,92 @@
+"""Projected limited-memory BFGS on theta, one estimate a step."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LBFGSState:
+    """The best theta so far, the step under trial, and the pairs."""
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    step: np.ndarray
+    pairs: tuple = ()
+    decrease: float = np.inf
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class UpperLBFGS:
+    """Limited-memory BFGS in the free coordinates, backtracking by quadratic interpolation.
+
+    Bertsekas (1982), two-metric projection: coordinates at a bound that the
+    gradient pushes further out take no part.
+
+    Parameters
+    ----------
+    n_pairs : int
+    max_move : float
+        Largest change of a coordinate in one step (theta is a logarithm).
+    first_move : float
+        Largest change of a coordinate in the first step, taken along the gradient.
+    """
+
+    n_pairs: int = 10
+    max_move: float = 3.0
+    first_move: float = 1.0
+    max_failures: int = 8
+
+    def begin(self, theta, value, gradient, box):
+        """State after the first estimate."""
+        return self._aim(LBFGSState(theta, value, gradient, np.zeros_like(theta)), box)
+
+    def advance(self, state, theta, value, gradient, box):
+        """State after the estimate at a trial theta: accepted, or a shorter step."""
+        move = theta - state.theta
+        promised = float(state.gradient @ move)
+        noise = 1e-12 * abs(state.value)
+        if value <= state.value + 1e-4 * promised + noise:
+            y = gradient - state.gradient
+            good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)
+            pairs = (*state.pairs, (move, y))[-self.n_pairs :] if good else state.pairs
+            return self._aim(LBFGSState(theta, value, gradient, move, pairs), box)
+        bend = value - state.value - promised
+        shrink = np.clip(-promised / (2.0 * bend), 0.1, 0.5) if bend > 0 else 0.5
+        return replace(state, step=shrink * move, failures=state.failures + 1)
+
+    def exhausted(self, state):
+        """Whether no step along the last direction helped."""
+        return state.failures > self.max_failures
+
+    def trial(self, state, box):
+        return box.clip(state.theta + state.step)
+
+    def _aim(self, state, box):
+        free = box.free(state.theta, state.gradient)
+        g = np.where(free, state.gradient, 0.0)
+        d = self._direction(g, free, state.pairs)
+        if not float(d @ g) < 0:
+            d = -g
+        biggest = np.abs(d).max(initial=0.0)
+        cap = self.max_move if state.pairs else self.first_move
+        if biggest > cap or (not state.pairs and biggest > 0):
+            d = d * (cap / biggest)
+        return replace(state, step=d, decrease=-float(d @ g), failures=0)
+
+    def _direction(self, g, free, pairs):
+        kept, q = [], g.copy()
+        pairs = [(np.where(free, s, 0.0), np.where(free, y, 0.0)) for s, y in pairs]
+        pairs = [(s, y, float(s @ y)) for s, y in pairs if float(s @ y) > 0]
+        for s, y, sy in reversed(pairs):
+            a = float(s @ q) / sy
+            q = q - a * y
+            kept.append(a)
+        if pairs:
+            s, y, sy = pairs[-1]
+            q = q * (sy / float(y @ y))
+        for (s, y, sy), a in zip(pairs, reversed(kept), strict=True):
+            q = q + (a - float(y @ q) / sy) * s
+        return np.where(free, -q, 0.0)
