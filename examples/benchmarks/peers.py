@@ -29,7 +29,8 @@ from sklearn.linear_model import (
 )
 from sklearn.preprocessing import StandardScaler
 
-ALPHAS = np.logspace(6, -4, 30)  # largest first; alpha = 1 / C
+ALPHAS = np.logspace(6, -4, 30)  # logistic regression, largest first; alpha = 1 / C
+RIDGE_ALPHAS = np.logspace(6, -6, 30)
 L1_RATIOS = (0.1, 0.5, 0.9)
 ARD_MAX_FEATURES = 1000
 TIME_LIMIT = 120
@@ -75,9 +76,9 @@ def grid(data):
 
 
 def _grid_half(data, scaled):
-    alphas = ALPHAS
+    alphas = ALPHAS if data.classify else RIDGE_ALPHAS
     if not scaled:
-        alphas = ALPHAS * StandardScaler(with_mean=False).fit(data.X_train).var_.mean()
+        alphas = alphas * StandardScaler(with_mean=False).fit(data.X_train).var_.mean()
     scores = _cv_losses(data, lambda *parts: _l2_path_losses(*parts, alphas, scaled, data.classify))
     best = int(np.argmin(scores))
     everything = (data.X_train, data.y_train, data.X_test, data.y_test)
@@ -299,7 +300,7 @@ def ridgecv_loo(data):
     """RidgeCV: 30 penalties by exact leave-one-out."""
     if data.classify:
         raise NotApplicable("regression only")
-    return {"ridgecv_loo": _fit_and_score(data, RidgeCV(alphas=ALPHAS))}
+    return {"ridgecv_loo": _fit_and_score(data, RidgeCV(alphas=RIDGE_ALPHAS))}
 
 
 PEERS = {

@@ -86,7 +86,7 @@ class QNBO(Method):
     def _plan(self, problem):
         plan = problem.start_plan
         if self.exact:
-            plan = replace(plan, shared=False, patience=1)
+            plan = replace(plan, shared=False, patience=1, full=True)
         return plan if self.start_kind is None else replace(plan, kind=self.start_kind)
 
     def _curvature(self, problem, theta, start, pairs=()):
@@ -102,7 +102,7 @@ class QNBO(Method):
         point, start, pairs = memory.point, memory.start, memory.pairs
         while True:
             if start is None:
-                start = STARTS[plan.kind](problem, point, shared=plan.shared, full=self.exact)
+                start = STARTS[plan.kind](problem, point, shared=plan.shared, full=plan.full)
                 pairs = ()
             curvature = self._curvature(problem, theta, start, pairs)
             allowed = self.max_iter - n_iter

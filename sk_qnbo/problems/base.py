@@ -18,12 +18,15 @@ class StartPlan:
         Quasi-Newton steps after which building the start anew pays.
     constant : bool
         The data's Hessian does not depend on ``w``: never build it again.
+    full : bool
+        The whole Hessian of each problem instead of its diagonal blocks.
     """
 
     kind: str = "diagonal"
     shared: bool = False
     patience: int = 50
     constant: bool = False
+    full: bool = False
 
 
 class BilevelProblem:

@@ -89,19 +89,19 @@ class RowData:
         d = self._blocks(self.rows.squares, self.bends(point, False))
         return np.broadcast_to(d, (self.n_stack, self.n_outputs, self.n_columns))
 
-    def full_hessian(self, point):
-        """The data's Hessian with the couplings of the outputs, ``(n_stack, L, L)``."""
-        K, C, D = self.n_stack, self.n_outputs, self.n_columns
-        out = np.empty((K, C, D, C, D))
+    def full_hessian(self, point, shared):
+        """The softmax Hessian with the couplings of the classes, ``(1 or n_stack, L, L)``."""
+        C, D = self.n_outputs, self.n_columns
+        p, own = point.loss.p, self.bends(point, shared)
+        out = np.empty((len(own), C, D, C, D))
         for c in range(C):
-            e = np.zeros((K, C, self.rows.n_rows))
-            e[:, c] = 1.0
-            h = self.train[:, None] * point.loss.bend_times(e)  # (K, C, n), signed
-            for b in range(C):
-                plus = self._blocks(self.rows.gram, np.maximum(h[:, b : b + 1], 0.0))
-                minus = self._blocks(self.rows.gram, np.maximum(-h[:, b : b + 1], 0.0))
-                out[:, b, :, c] = (plus - minus)[:, 0]
-        return out.reshape(K, C * D, C * D)
+            out[:, c, :, c] = self.rows.gram(own[:, c])
+            for b in range(c):
+                # off the diagonal the softmax Hessian is -p_b p_c, so one sign a block
+                h = self.train * p[:, b] * p[:, c]
+                G = self.rows.gram(h.mean(axis=0, keepdims=True) if shared else h)
+                out[:, b, :, c] = out[:, c, :, b] = -G
+        return out.reshape(len(own), C * D, C * D)
 
     def bound(self):
         """Upper bound of the diagonal of the data's Hessian, at any coefficients."""
@@ -170,11 +170,6 @@ class MomentData:
     def diagonal(self, point):
         d = np.diagonal(self.G, axis1=1, axis2=2)[:, None]
         return np.broadcast_to(d, (self.n_stack, self.n_outputs, self.n_columns))
-
-    def full_hessian(self, point):
-        eye = np.eye(self.n_outputs)
-        L = self.n_outputs * self.n_columns
-        return np.einsum("bc,kde->kbdce", eye, self.G).reshape(self.n_stack, L, L)
 
     def bound(self):
         return self.diagonal(None)

@@ -10,6 +10,8 @@ MAX_CHOLESKY = 1500
 MAX_WOODBURY = 1500
 # columns up to which every fold has a start matrix of its own
 MAX_OWN = 64
+# coefficients up to which the classes of a softmax share one factor
+MAX_FULL = 800
 
 
 class LinearProblem(BilevelProblem):
@@ -52,10 +54,11 @@ class LinearProblem(BilevelProblem):
         n, d = self.data.train.shape[1], self.data.n_columns
         constant = self.data.loss.name == "squared_error"
         if d <= min(MAX_CHOLESKY, max(n, 64)):
-            shared = self.data.can_share and d > MAX_OWN and not isinstance(self.data, MomentData)
+            shared = self.data.can_share and self.n_lower > MAX_OWN and not isinstance(self.data, MomentData)
             # a new start costs d products for each of its blocks, at matrix speed
             patience = 3 + d // (8 * (self.n_stack if shared else 1))
-            return StartPlan("cholesky", shared, patience, constant)
+            full = self.coupled and self.n_lower <= MAX_FULL
+            return StartPlan("cholesky", shared, patience, constant, full)
         if n <= MAX_WOODBURY:
             return StartPlan("woodbury", self.data.can_share and not constant, 10, constant)
         return StartPlan("diagonal", False, 30, constant)
@@ -126,9 +129,15 @@ class LinearProblem(BilevelProblem):
 
     def data_hessian(self, w, shared=False, full=False):
         """Blocks of the Hessian without the penalty: ``(1 or n_stack, n_blocks, D, D)``."""
-        if not full or self.data.n_outputs == 1 or isinstance(self.data, MomentData):
-            return self.data.hessian(w, shared and self.data.can_share)
-        return self._anchored(self.data.full_hessian(w))[:, None]
+        shared = shared and self.data.can_share
+        if not (full and self.coupled):
+            return self.data.hessian(w, shared)
+        return self._anchored(self.data.full_hessian(w, shared))[:, None]
+
+    @property
+    def coupled(self):
+        """Whether the outputs share a Hessian block (classes of a softmax do)."""
+        return self.data.n_outputs > 1 and self.data.loss.name != "squared_error"
 
     def _anchored(self, H):
         """Take the flat direction (one constant on all classes' intercepts) out of ``H``."""

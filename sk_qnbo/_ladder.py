@@ -1,0 +1,344 @@
+"""The guard against overfitting the folds: rungs, the climb, the cross-fit, the choice."""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ._minimize import minimize_bilevel
+from .methods import METHODS
+from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
+from .problems.design import Design
+
+# positions of the shared coefficients in theta
+LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
+EPS_ADAPTIVE = 1e-2
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One penalty model of the ladder.
+
+    Attributes
+    ----------
+    name : str
+    free : tuple of int
+        Shared coefficients that are tuned (besides the level).
+    tau : float
+        Strength of the prior on the departures; infinite holds them at zero.
+    after : tuple of str
+        Rungs of which the best is where this one starts; empty means a scan of the level.
+    fixed : dict
+        Shared coefficients held at a value.
+    pilot : bool
+        Whether the adaptive column is filled, from the pilot fit of the rung it starts from.
+    """
+
+    name: str
+    free: tuple = ()
+    tau: float = np.inf
+    after: tuple = ()
+    fixed: dict = field(default_factory=dict)
+    pilot: bool = False
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Rows, weights and targets of a stack of fits.
+
+    Attributes
+    ----------
+    X : array, sparse array, or list of those (one a fold)
+    targets : ndarray of shape (n_outputs, n_rows)
+    loss : {"binary", "softmax", "squared"}
+    train, valid : ndarray of shape (n_folds, n_rows)
+        Row weights; zero where the fold does not use the row so.
+    """
+
+    X: object
+    targets: np.ndarray
+    loss: str
+    train: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass(frozen=True)
+class PenaltySpec:
+    """What the user said of the penalties.
+
+    Attributes
+    ----------
+    n_features : int
+    labels : ndarray of int of shape (n_features,) or None
+        Group of each feature for the departures.
+    n_labels : int
+    codata : ndarray of shape (n_features, n_covariates)
+    fixed : ndarray of shape (n_features,) or None
+        NaN where tuned.
+    bounds : tuple of two floats
+        Smallest and largest penalty of a column of unit variance.
+    intercept : bool
+    """
+
+    n_features: int
+    labels: np.ndarray | None = None
+    n_labels: int = 0
+    codata: np.ndarray | None = None
+    fixed: np.ndarray | None = None
+    bounds: tuple = (1e-6, 1e10)
+    intercept: bool = True
+
+
+class Stack:
+    """The stack of folds of one search in internal coordinates, for every rung alike."""
+
+    def __init__(self, folds, spec):
+        self.spec, self.folds = spec, folds
+        self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
+        loss = LOSSES[folds.loss](folds.targets)
+        self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
+        self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
+        self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
+        self.center = None
+
+    def reference(self):
+        """Mean log variance and spread, what ``theta`` is measured from."""
+        s = self.log_variance.mean(axis=0)
+        return float(s.mean()), max(float(s.std()), 1e-3)
+
+    def penalty(self, reference, phi=None):
+        """The log-linear model in internal coordinates, the adaptive column filled by ``phi``."""
+        spec, s = self.spec, self.log_variance
+        mean, spread = reference
+        codata = np.zeros((spec.n_features, 0)) if spec.codata is None else spec.codata
+        columns = [np.ones_like(s), (s - mean) / spread,
+                   np.zeros_like(s) if phi is None else phi]
+        columns += [np.broadcast_to(c, s.shape) for c in codata.T]
+        offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
+        return LogLinearPenalty(offset, np.stack(columns, axis=2), spec.labels, spec.n_labels,
+                                spec.fixed)
+
+    def problem(self, reference, phi=None, prior_weight=0.0):
+        return LinearProblem(self.data, self.penalty(reference, phi), prior_weight,
+                             self.spec.intercept)
+
+    def phi(self, point):
+        """The adaptive column from a pilot fit: minus the log of the relative squared size."""
+        W = point.W[..., : self.spec.n_features]
+        size = np.square(W).sum(axis=1)
+        size = size / np.maximum(size.mean(axis=1, keepdims=True), np.finfo(float).tiny)
+        phi = -np.log(size + EPS_ADAPTIVE)
+        return phi - phi.mean(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the climb is done; the numbers a user may set on the search."""
+
+    method: str = "qnbo-bfgs"
+    max_iter: int = 100
+    tol: float = 1e-5
+    deadline: float | None = None
+
+    def left(self):
+        """Seconds until the deadline, None without one."""
+        return None if self.deadline is None else max(self.deadline - time.perf_counter(), 0.0)
+
+
+@dataclass(frozen=True)
+class RungFit:
+    """Where a rung ended on one stack of folds.
+
+    Attributes
+    ----------
+    rung : Rung
+    theta : ndarray of shape (n_upper,)
+    fold_values : ndarray of shape (n_folds,)
+        Validation loss of each fold, without the prior.
+    base : RungFit or None
+        Rung whose fits are the pilot of the adaptive column.
+    result : BilevelResult
+    seconds : float
+    at_bound : bool
+        Whether the common level ended at a bound.
+    """
+
+    rung: Rung
+    theta: np.ndarray
+    fold_values: np.ndarray
+    base: object
+    result: object
+    seconds: float
+    at_bound: bool
+
+    @property
+    def value(self):
+        return float(self.fold_values.mean())
+
+
+def climb(stack, rungs, settings, watch=None):
+    """Tune every rung on one stack, each from where a simpler one ended.
+
+    Returns
+    -------
+    list of RungFit, shorter than ``rungs`` where time ran out; never empty.
+    """
+    reference, done = stack.reference(), {}
+    for rung in rungs:
+        if done and settings.left() == 0.0:
+            break
+        done[rung.name] = _tune(stack, reference, rung, done, settings, watch)
+    return list(done.values())
+
+
+def _tune(stack, reference, rung, done, settings, watch):
+    begun = time.perf_counter()
+    before = min((done[name] for name in rung.after if name in done), key=lambda f: f.value,
+                 default=None)
+    base = before if rung.pilot else getattr(before, "base", None)
+    phi = None if base is None else stack.phi(base.result.point)
+    unit = 1.0 if before is None or stack.folds.loss != "squared" else 2.0 * before.value
+    tau = 0.0 if np.isinf(rung.tau) else rung.tau
+    problem = stack.problem(reference, phi, tau * unit / stack.n_rows)
+    theta, memory = _begin(stack, problem, reference, rung, before, settings)
+    result = minimize_bilevel(
+        problem, theta, method=settings.method, bounds=_box(stack, problem, reference, rung, theta),
+        max_iter=settings.max_iter, tol=settings.tol, max_time=settings.left(), memory=memory,
+        callback=None if watch is None else lambda row: watch(rung.name, row), final=False,
+    )
+    low, high = _level_bounds(stack, reference)
+    at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
+    return RungFit(rung, result.theta, problem.fold_values(result.point), base, result,
+                   time.perf_counter() - begun, at_bound)
+
+
+def _begin(stack, problem, reference, rung, before, settings):
+    """Starting theta and memory: from a simpler rung, or from a scan of the level."""
+    theta = np.zeros(problem.n_upper)
+    if before is not None:
+        theta[: len(before.theta)] = before.theta
+        return _set(theta, reference, rung), before.result.memory
+    return _scan(stack, problem, reference, _set(theta, reference, rung), settings)
+
+
+def _set(theta, reference, rung):
+    for index, value in rung.fixed.items():
+        theta[index] = value * (reference[1] if index == SCALE else 1.0)
+    return theta
+
+
+def _scan(stack, problem, reference, theta, settings):
+    """Coarse walk of the level, from where nothing is fitted down to where the loss turns.
+
+    The landscape is flat far out and has stationary points there, so a descent
+    needs to start near its valley.
+    """
+    method = METHODS[settings.method] if isinstance(settings.method, str) else settings.method
+    method = replace(method, tol=max(method.tol, 1e-4), n_refine=0)
+    memory = method.start(problem, theta)
+    low, high = _level_bounds(stack, reference)
+    level = min(_null_level(stack, problem, theta), high)
+    best, best_value, best_memory, worse = level, np.inf, memory, 0
+    while level >= low and worse < 3:
+        theta[LEVEL] = level
+        seen = method.estimate(problem, theta, memory)
+        memory = seen.memory
+        if seen.value < best_value:
+            best, best_value, best_memory, worse = level, seen.value, memory, 0
+        else:
+            worse += 1
+        level -= np.log(10.0)
+    theta[LEVEL] = best
+    return theta, best_memory
+
+
+def _null_level(stack, problem, theta):
+    """A level so high that the penalties dwarf the whole trace of X'X."""
+    theta = theta.copy()
+    theta[LEVEL] = 0.0
+    ratio = problem.penalty.log_alpha(theta).mean(axis=0)  # internal columns: unit variance
+    return float(np.log(stack.n_rows) + np.logaddexp.reduce(-ratio))
+
+
+def _level_bounds(stack, reference):
+    s = stack.log_variance.mean(axis=0)
+    low, high = np.log(stack.spec.bounds)
+    return low + float(s.min()), high + float(s.max())
+
+
+def _box(stack, problem, reference, rung, theta):
+    """Bounds of theta for one rung: what is not free stands still."""
+    low, high = theta.copy(), theta.copy()
+    wide = {SCALE: (-0.5 * reference[1], 2.5 * reference[1]), ADAPTIVE: (0.0, 3.0)}
+    for index in rung.free:
+        low[index], high[index] = wide.get(index, (-5.0, 5.0))
+    n_shared = problem.penalty.n_shared
+    if np.isinf(rung.tau):
+        low[LEVEL], high[LEVEL] = _level_bounds(stack, reference)
+        return low, high
+    if rung.tau > 0:
+        low[LEVEL], high[LEVEL] = _level_bounds(stack, reference)
+        low[n_shared:], high[n_shared:] = -14.0, 14.0
+        return low, high
+    # without a prior the level is the mean of the departures: it stands, they have the bounds
+    base = problem.penalty.log_alpha(theta).mean(axis=0)
+    labels = problem.penalty.labels
+    mean = np.bincount(labels, base, problem.n_upper - n_shared) / np.bincount(labels)
+    delta = theta[n_shared:]
+    bounds = np.log(stack.spec.bounds)
+    low[n_shared:] = np.minimum(delta - mean + bounds[0], delta)
+    high[n_shared:] = np.maximum(delta - mean + bounds[1], delta)
+    return low, high
+
+
+def fit_rungs(stack, reference, fits, method, tol=1e-7):
+    """Fit the models of the rungs on a stack of one: its points and raw penalties.
+
+    Returns
+    -------
+    list of (point, alpha) with ``alpha`` of shape ``(n_features,)``, in raw units
+    """
+    sharp = replace(METHODS[method] if isinstance(method, str) else method, tol=tol, n_refine=0)
+    memory, pilots, out = None, {}, []
+    for fit in fits:
+        phi = None
+        if fit.base is not None:
+            if id(fit.base) not in pilots:
+                problem = stack.problem(reference)
+                memory = memory or sharp.start(problem, fit.base.theta)
+                seen = sharp.estimate(problem, fit.base.theta, memory)
+                pilots[id(fit.base)], memory = stack.phi(seen.point), seen.memory
+            phi = pilots[id(fit.base)]
+        problem = stack.problem(reference, phi)
+        memory = memory or sharp.start(problem, fit.theta)
+        seen = sharp.estimate(problem, fit.theta, memory)
+        memory = seen.memory
+        alpha = problem.penalty.alpha(fit.theta)[0] * stack.design.scale[0] ** 2
+        if stack.spec.fixed is not None:
+            alpha = np.where(np.isnan(stack.spec.fixed), alpha, stack.spec.fixed)
+        out.append((seen.point, alpha))
+    return out
+
+
+TAUS = (30.0, 10.0, 3.0, 1.0, 0.3)
+
+
+def default_rungs(adaptive=True, departures=True, codata=0, scale="learn"):
+    """The ladder from most to least constrained."""
+    shared = tuple(range(CODATA, CODATA + codata))
+    if scale == "learn":
+        rungs = [Rung("standardised", fixed={SCALE: 1.0}), Rung("raw", fixed={SCALE: 0.0}),
+                 Rung("learned scale", (SCALE,), after=("standardised", "raw"))]
+        free = (SCALE,)
+    else:
+        rungs, free = [Rung("shared", fixed={SCALE: float(scale)})], ()
+    if shared:
+        rungs.append(Rung("codata", free + shared, after=(rungs[-1].name,)))
+        free = free + shared
+    if adaptive:
+        rungs.append(Rung("adaptive", (*free, ADAPTIVE), after=(rungs[-1].name,), pilot=True))
+        free = (*free, ADAPTIVE)
+    if departures:
+        for tau in TAUS:
+            rungs.append(Rung(f"tau={tau:g}", free, tau, after=(rungs[-1].name,)))
+    return rungs
