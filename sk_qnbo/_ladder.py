@@ -53,6 +53,8 @@ class Folds:
     loss : {"binary", "softmax", "squared"}
     train, valid : ndarray of shape (n_folds, n_rows)
         Row weights; zero where the fold does not use the row so.
+    index : ndarray of int of shape (n_rows,)
+        Where the rows stand in the data that the search was given.
     """
 
     X: object
@@ -60,6 +62,7 @@ class Folds:
     loss: str
     train: np.ndarray
     valid: np.ndarray
+    index: np.ndarray
 
 
 @dataclass(frozen=True)

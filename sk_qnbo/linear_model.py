@@ -110,7 +110,7 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, _MultiPenaltyModel):
     References
     ----------
     A. E. Hoerl and R. W. Kennard, "Ridge Regression: Biased Estimation for Nonorthogonal Problems",
-    Technometrics 12, 1970; section 5 has one constant per (canonical) variable.
+    Technometrics 12, 1970; its general form has one constant per canonical variable.
 
     Examples
     --------

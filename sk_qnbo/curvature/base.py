@@ -43,17 +43,17 @@ class Curvature:
 
     def update(self, s, y):
         """Take up the pair ``(s, y)``; a pair that the formula's rule refuses has no effect."""
-        pairs = (*self.pairs, (s, y - self.diagonal * s))
-        if self.limit is not None and len(pairs) > self.limit:
-            fresh = replace(self, pairs=(), terms=())
-            for s_i, a_i in pairs[len(pairs) - self.limit :]:
-                fresh = fresh._append(s_i, a_i + self.diagonal * s_i)
-            return fresh
-        return self._append(s, y)
+        if self.limit == 0:
+            return self
+        older = self
+        if self.limit is not None and len(self.pairs) >= self.limit:
+            older = self._without_oldest()
+        pairs = (*older.pairs, (s, y - self.diagonal * s))
+        return replace(older, pairs=pairs, terms=(*older.terms, older._term(s, y)))
 
-    def _append(self, s, y):
-        pairs = (*self.pairs, (s, y - self.diagonal * s))
-        return replace(self, pairs=pairs, terms=(*self.terms, self._term(s, y)))
+    def _without_oldest(self):
+        """The matrix of all pairs but the oldest."""
+        return replace(self, pairs=self.pairs[1:], terms=self.terms[1:])
 
     def _term(self, s, y):
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """The inverse symmetric rank-one matrix."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,13 @@ class SR1(Curvature):
         py = dot(p, y)
         good = np.abs(py) > _EPS * np.sqrt(dot(p, p) * dot(y, y))
         return p, np.where(good, 1.0 / np.where(good, py, 1.0), 0.0)
+
+    def _without_oldest(self):
+        # each term was made with the matrix of the terms before it
+        new = replace(self, pairs=(), terms=())
+        for s, a in self.pairs[1:]:
+            new = new.update(s, a + self.diagonal * s)
+        return new
 
     def solve(self, v):
         r = self.factor.solve(v)

@@ -9,6 +9,7 @@ it is Newton's method with an exact adjoint (NBO-exact, arXiv 2505.02101).
 from dataclasses import dataclass, replace
 
 from ..curvature import CURVATURES, STARTS
+from ..curvature.base import dot
 from ..solvers.linear_systems import REFINEMENTS
 from ..solvers.quasi_newton import quasi_newton
 from .base import Estimate, Method
@@ -58,8 +59,8 @@ class QNBO(Method):
     n_pairs: int | None = 10
     refinement: str = "steps"
     n_refine: int = 30
-    tol: float = 1e-6
-    adjoint_tol: float = 1e-4
+    tol: float = 1e-5
+    adjoint_tol: float = 1e-3
     tol_decay: float = 1.0
     start_kind: str | None = None
     exact: bool = False
@@ -76,6 +77,8 @@ class QNBO(Method):
         value, grad_theta, b = problem.upper(theta, fit.point)
         adjoint = self._adjoint(problem, theta, fit, b, memory.u, self.adjoint_tol * factor)
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
+        # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
+        value -= float(dot(adjoint.u, fit.gradient).sum())
         kept = QNBOMemory(fit.point, u=adjoint.u, n_thetas=memory.n_thetas + 1)
         if self.share and problem.diagonal(theta) is not None:
             kept = replace(kept, start=start, pairs=adjoint.curvature.pairs)

@@ -10,6 +10,8 @@ MAX_CHOLESKY = 1500
 MAX_WOODBURY = 1500
 # columns up to which every fold has a start matrix of its own
 MAX_OWN = 64
+# multiplications up to which every fold has a kernel of its own
+MAX_KERNEL = 1e9
 # coefficients up to which the classes of a softmax share one factor
 MAX_FULL = 800
 
@@ -43,6 +45,7 @@ class LinearProblem(BilevelProblem):
         self.shape = (data.n_stack, data.n_outputs, data.n_columns)
         self.n_lower = data.n_outputs * data.n_columns
         self.unit = float(data.train.sum(axis=1).max())
+        self._last_theta = None
 
     @property
     def products(self):
@@ -60,7 +63,10 @@ class LinearProblem(BilevelProblem):
             full = self.coupled and self.n_lower <= MAX_FULL
             return StartPlan("cholesky", shared, patience, constant, full)
         if n <= MAX_WOODBURY:
-            return StartPlan("woodbury", self.data.can_share and not constant, 10, constant)
+            # a kernel costs n products; the factors behind it are free of the columns
+            small = self.n_stack * n * n * d <= MAX_KERNEL
+            shared = self.data.can_share and not constant and not small
+            return StartPlan("woodbury", shared, 3 if not shared else 10, constant)
         return StartPlan("diagonal", False, 30, constant)
 
     # -- points -------------------------------------------------------------------------------
@@ -75,7 +81,15 @@ class LinearProblem(BilevelProblem):
 
     # -- oracles ------------------------------------------------------------------------------
     def _alpha(self, theta):
-        """Penalties ``(n_stack, 1, n_columns)``, zero for the intercept."""
+        """Penalties ``(n_stack, 1, n_columns)``, zero for the intercept.
+
+        The last answer is remembered, as every oracle at one theta asks for it.
+        """
+        if self._last_theta is None or not np.array_equal(self._last_theta, theta):
+            self._last_theta, self._last_alpha = theta.copy(), self._compute_alpha(theta)
+        return self._last_alpha
+
+    def _compute_alpha(self, theta):
         alpha = self.penalty.alpha(theta)
         if self.intercept:
             alpha = np.concatenate([alpha, np.zeros((len(alpha), 1))], axis=1)

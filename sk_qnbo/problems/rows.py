@@ -17,6 +17,7 @@ class Rows:
         self.XT = sp.csr_array(self.X.T) if sp.issparse(X) else self.X.T
         self.n_rows, self.n_columns = self.X.shape
         self.products = 0
+        self._kernel = (None, None)
 
     @property
     def sparse(self):
@@ -53,12 +54,20 @@ class Rows:
         return h @ np.square(self.X)
 
     def kernel(self, inverse):
-        """``X diag(inverse) X'`` for each row of ``inverse (n_blocks, n_columns)``."""
-        self.products += len(inverse) * self.n_rows
+        """``X diag(inverse) X'`` for each row of ``inverse (n_blocks, n_columns)``.
+
+        The last answer is remembered: at one theta a start matrix may be built more than once.
+        """
+        if not np.array_equal(self._kernel[0], inverse):
+            self.products += len(inverse) * self.n_rows
+            self._kernel = inverse, np.stack([self._kernel_of(row) for row in inverse])
+        return self._kernel[1]
+
+    def _kernel_of(self, row):
         if self.sparse:
-            return np.stack([(self.X.multiply(row) @ self.XT).toarray() for row in inverse])
-        scaled = (self.X * np.sqrt(row) for row in inverse)
-        return np.stack([S @ S.T for S in scaled])
+            return (self.X.multiply(row) @ self.XT).toarray()
+        S = self.X * np.sqrt(row)
+        return S @ S.T
 
 
 class FoldRows:
