@@ -10,8 +10,8 @@ from .problems import LOSSES
 
 
 @dataclass(frozen=True)
-class OuterFit:
-    """The ladder climbed without the rows of one fold.
+class Judged:
+    """Every rung's model of one fold, judged on the rows that the fold left out.
 
     Attributes
     ----------
@@ -19,21 +19,17 @@ class OuterFit:
         Rungs that were reached.
     rows : ndarray of int
         Rows left out.
-    raw : ndarray of shape (n_rungs, n_outputs, n_rows_left_out)
-        Linear predictors of every rung on those rows.
+    weights : ndarray of shape (n_rows_left_out,)
     losses : ndarray of shape (n_rungs, n_rows_left_out)
-    coef : ndarray of shape (n_rungs, n_outputs, n_features)
-    intercept : ndarray of shape (n_rungs, n_outputs)
-    alpha : ndarray of shape (n_rungs, n_features)
+    scores : dict of ndarray of shape (n_rungs,)
+        By metric, greater is better.
     """
 
     names: tuple
     rows: np.ndarray
-    raw: np.ndarray
+    weights: np.ndarray
     losses: np.ndarray
-    coef: np.ndarray
-    intercept: np.ndarray
-    alpha: np.ndarray
+    scores: dict
 
 
 def inner_splits(train, valid, outer):
@@ -56,7 +52,38 @@ def inner_splits(train, valid, outer):
     return inner_train[use], inner_valid[use]
 
 
-def fit_outer(source, spec, rungs, settings, train, valid, outer):
+def judge_fold(folds, design, fold, names, W, alpha, scoring):
+    """Judge models ``W (n_rungs, n_outputs, n_columns)`` on the validation rows of one fold."""
+    judged = np.flatnonzero(folds.valid[fold] > 0)
+    coef, intercept = design.raw(W, fold)
+    X = folds.X[fold] if isinstance(folds.X, list) else folds.X
+    raw = _predict(X[judged], coef) + intercept[:, :, None]
+    loss = LOSSES[folds.loss](folds.targets[:, judged])
+    losses = loss.at(raw).value * (2.0 / loss.mean_over if loss.name == "squared_error" else 1.0)
+    weights = folds.valid[fold][judged]
+    scores = {"score": -(losses @ weights) / weights.sum()}
+    if scoring is not None:
+        scores = scoring(X[judged], folds.index[judged], coef, intercept, alpha)
+    return Judged(tuple(names), folds.index[judged], weights, losses, scores)
+
+
+def _predict(X, coef):
+    R, C, d = coef.shape
+    return np.asarray(X @ coef.reshape(R * C, d).T).T.reshape(R, C, -1)
+
+
+def judge_stack(folds, stack, fits, scoring=None):
+    """What the search believed while it tuned: every rung judged on its own folds."""
+    names = [fit.rung.name for fit in fits]
+    alpha = [stack.raw_alpha(fit) for fit in fits]
+    out = []
+    for k in range(len(folds.train)):
+        W = np.stack([fit.result.point.W[k] for fit in fits])
+        out.append(judge_fold(folds, stack.design, k, names, W, [a[k] for a in alpha], scoring))
+    return out
+
+
+def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible."""
     inner = inner_splits(train, valid, outer)
     if len(inner[0]) == 0:
@@ -66,24 +93,14 @@ def fit_outer(source, spec, rungs, settings, train, valid, outer):
     folds = source.folds(train[outer : outer + 1], valid[outer : outer + 1])
     one = Stack(folds, spec)
     refits = fit_rungs(one, tuned.reference(), fits, settings.method)
-    judged = np.flatnonzero(folds.valid[0] > 0)
     W = np.concatenate([point.W for point, _ in refits])
-    raw = one.design.rows.predict(W)[:, :, judged]
-    coef, intercept = one.design.raw(W)
-    loss = LOSSES[folds.loss](folds.targets[:, judged])
-    values = loss.at(raw).value / loss.mean_over
-    return OuterFit(tuple(f.rung.name for f in fits), folds.index[judged], raw, values, coef,
-                    intercept, np.stack([alpha for _, alpha in refits]))
+    alpha = [alpha for _, alpha in refits]
+    return judge_fold(folds, one.design, 0, [f.rung.name for f in fits], W, alpha, scoring)
 
 
-def cross_fit(source, spec, rungs, settings, train, valid, n_jobs=None):
-    """Climb the ladder once without each fold.
-
-    Returns
-    -------
-    list of OuterFit or None, one a fold
-    """
+def cross_fit(source, spec, rungs, settings, train, valid, scoring=None, n_jobs=None):
+    """Climb the ladder once without each fold; yields a Judged, or None, as they are done."""
     call = delayed(fit_outer)
-    return Parallel(n_jobs=n_jobs)(
-        call(source, spec, rungs, settings, train, valid, k) for k in range(len(train))
+    return Parallel(n_jobs=n_jobs, return_as="generator")(
+        call(source, spec, rungs, settings, train, valid, k, scoring) for k in range(len(train))
     )

@@ -41,6 +41,11 @@ class Rung:
     fixed: dict = field(default_factory=dict)
     pilot: bool = False
 
+    @property
+    def complexity(self):
+        """Order of the rungs in a tie: shared coefficients first, then departures."""
+        return len(self.free) if np.isinf(self.tau) else 100.0 - self.tau
+
 
 @dataclass(frozen=True)
 class Folds:
@@ -118,12 +123,20 @@ class Stack:
                    np.zeros_like(s) if phi is None else phi]
         columns += [np.broadcast_to(c, s.shape) for c in codata.T]
         offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
+        fixed = None if spec.fixed is None else spec.fixed / self.design.scale**2
         return LogLinearPenalty(offset, np.stack(columns, axis=2), spec.labels, spec.n_labels,
-                                spec.fixed)
+                                fixed)
 
     def problem(self, reference, phi=None, prior_weight=0.0):
         return LinearProblem(self.data, self.penalty(reference, phi), prior_weight,
                              self.spec.intercept)
+
+    def raw_alpha(self, fit):
+        """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
+        phi = None if fit.base is None else self.phi(fit.base.result.point)
+        alpha = self.penalty(self.reference(), phi).alpha(fit.theta) * self.design.scale**2
+        fixed = self.spec.fixed
+        return alpha if fixed is None else np.where(np.isnan(fixed), alpha, fixed)
 
     def phi(self, point):
         """The adaptive column from a pilot fit: minus the log of the relative squared size."""
@@ -140,12 +153,9 @@ class Settings:
 
     method: str = "qnbo-bfgs"
     max_iter: int = 100
-    tol: float = 1e-5
-    deadline: float | None = None
-
-    def left(self):
-        """Seconds until the deadline, None without one."""
-        return None if self.deadline is None else max(self.deadline - time.perf_counter(), 0.0)
+    tol: float = 1e-4
+    seconds: float | None = None
+    left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,22 +189,32 @@ class RungFit:
         return float(self.fold_values.mean())
 
 
-def climb(stack, rungs, settings, watch=None):
+def climb(stack, rungs, settings, progress=None):
     """Tune every rung on one stack, each from where a simpler one ended.
 
     Returns
     -------
     list of RungFit, shorter than ``rungs`` where time ran out; never empty.
     """
-    reference, done = stack.reference(), {}
+    reference, done, begun = stack.reference(), {}, time.perf_counter()
     for rung in rungs:
-        if done and settings.left() == 0.0:
+        left = _left(settings, begun)
+        if done and left == 0.0:
             break
-        done[rung.name] = _tune(stack, reference, rung, done, settings, watch)
+        settings = replace(settings, left=left)
+        done[rung.name] = _tune(stack, reference, rung, done, settings, progress)
+        if progress is not None:
+            progress.rung(done[rung.name])
     return list(done.values())
 
 
-def _tune(stack, reference, rung, done, settings, watch):
+def _left(settings, begun):
+    if settings.seconds is None:
+        return None
+    return max(settings.seconds - (time.perf_counter() - begun), 0.0)
+
+
+def _tune(stack, reference, rung, done, settings, progress):
     begun = time.perf_counter()
     before = min((done[name] for name in rung.after if name in done), key=lambda f: f.value,
                  default=None)
@@ -206,8 +226,10 @@ def _tune(stack, reference, rung, done, settings, watch):
     theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
         problem, theta, method=settings.method, bounds=_box(stack, problem, reference, rung, theta),
-        max_iter=settings.max_iter, tol=settings.tol, max_time=settings.left(), memory=memory,
-        callback=None if watch is None else lambda row: watch(rung.name, row), final=False,
+        max_iter=settings.max_iter, tol=settings.tol * (0.01 if np.isinf(rung.tau) else 1.0),
+        max_time=settings.left, memory=memory,
+        callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
+        final=False,
     )
     low, high = _level_bounds(stack, reference)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
@@ -272,7 +294,7 @@ def _level_bounds(stack, reference):
 def _box(stack, problem, reference, rung, theta):
     """Bounds of theta for one rung: what is not free stands still."""
     low, high = theta.copy(), theta.copy()
-    wide = {SCALE: (-0.5 * reference[1], 2.5 * reference[1]), ADAPTIVE: (0.0, 3.0)}
+    wide = {SCALE: (-1.0 * reference[1], 3.0 * reference[1]), ADAPTIVE: (0.0, 3.0)}
     for index in rung.free:
         low[index], high[index] = wide.get(index, (-5.0, 5.0))
     n_shared = problem.penalty.n_shared
@@ -326,22 +348,35 @@ def fit_rungs(stack, reference, fits, method, tol=1e-7):
 TAUS = (30.0, 10.0, 3.0, 1.0, 0.3)
 
 
-def default_rungs(adaptive=True, departures=True, codata=0, scale="learn"):
-    """The ladder from most to least constrained."""
-    shared = tuple(range(CODATA, CODATA + codata))
+def ladder(*, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TAUS):
+    """The rungs from most to least constrained.
+
+    Parameters
+    ----------
+    scale : "learn" or float
+        Whether the scale exponent is tuned, or where it is fixed.
+    adaptive, departures : bool
+        Whether those rungs exist.
+    n_codata : int
+        Covariates of the features.
+    taus : sequence of float
+        Strengths of the prior on the departures, falling.
+    """
+    codata = tuple(range(CODATA, CODATA + n_codata))
     if scale == "learn":
         rungs = [Rung("standardised", fixed={SCALE: 1.0}), Rung("raw", fixed={SCALE: 0.0}),
                  Rung("learned scale", (SCALE,), after=("standardised", "raw"))]
         free = (SCALE,)
     else:
         rungs, free = [Rung("shared", fixed={SCALE: float(scale)})], ()
-    if shared:
-        rungs.append(Rung("codata", free + shared, after=(rungs[-1].name,)))
-        free = free + shared
+    if codata:
+        free = free + codata
+        rungs.append(Rung("codata", free, after=(rungs[-1].name,)))
     if adaptive:
-        rungs.append(Rung("adaptive", (*free, ADAPTIVE), after=(rungs[-1].name,), pilot=True))
         free = (*free, ADAPTIVE)
-    if departures:
-        for tau in TAUS:
-            rungs.append(Rung(f"tau={tau:g}", free, tau, after=(rungs[-1].name,)))
+        rungs.append(Rung("adaptive", free, after=(rungs[-1].name,), pilot=True))
+    for tau in taus if departures else ():
+        # without a prior the departures can say all that the shared coefficients say
+        shared = free if tau > 0 else ()
+        rungs.append(Rung(f"tau={tau:g}", shared, tau, after=(rungs[-1].name,)))
     return rungs

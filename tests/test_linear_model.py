@@ -17,12 +17,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_qnbo.linear_model import MultiPenaltyLogisticRegression, MultiPenaltyRidge
+from sk_qnbo.linear_model import (
+    MultiPenaltyLogisticRegression,
+    MultiPenaltyRidge,
+    MultiPenaltyRidgeClassifier,
+)
 
 MODELS = [MultiPenaltyRidge(), MultiPenaltyLogisticRegression()]
+CLASSIFIERS = [MultiPenaltyLogisticRegression(), MultiPenaltyRidgeClassifier()]
+ALL_MODELS = [*MODELS, MultiPenaltyRidgeClassifier()]
 
 
-@parametrize_with_checks(MODELS)
+@parametrize_with_checks(ALL_MODELS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

@@ -85,6 +85,12 @@ class QNBO(Method):
         residual = max(fit.residual, adjoint.residual)
         return Estimate(value, gradient, fit.point, residual, n_iter, kept)
 
+    def fit_lower(self, problem, theta, memory=None):
+        """The lower level alone at one theta: its :class:`LowerFit`, all iterations counted."""
+        memory = self.start(problem, theta) if memory is None else memory
+        _, fit, n_iter = self._lower(problem, theta, memory, self.tol)
+        return replace(fit, n_iter=n_iter)
+
     # -- lower level --------------------------------------------------------------------------
     def _plan(self, problem):
         plan = problem.start_plan

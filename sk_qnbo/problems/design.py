@@ -71,24 +71,25 @@ class Design:
             variance = np.concatenate(parts)[:, :d]
         return np.log(np.where(variance > 1e-12, variance, 1.0)) + 2.0 * np.log(self.scale)
 
-    def raw(self, W):
+    def raw(self, W, fold=0):
         """Coefficients and intercepts on the raw columns.
 
         Parameters
         ----------
-        W : ndarray of shape (n_stack, n_outputs, n_columns)
+        W : ndarray of shape (n_models, n_outputs, n_columns)
+        fold : int
+            Fold whose coordinates the models are in, where folds have their own.
 
         Returns
         -------
-        coef : ndarray of shape (n_stack, n_outputs, n_features)
-        intercept : ndarray of shape (n_stack, n_outputs)
+        coef : ndarray of shape (n_models, n_outputs, n_features)
+        intercept : ndarray of shape (n_models, n_outputs)
         """
-        d = self.n_features
-        coef = W[..., :d] / self.scale[:, None]
+        d, own = self.n_features, min(fold, len(self.scale) - 1)
+        coef = W[..., :d] / self.scale[own]
         if not self.intercept:
             return coef, np.zeros(coef.shape[:2])
-        return coef, W[..., d] - np.einsum("kcd,kd->kc", coef, np.broadcast_to(
-            self.center, (len(coef), d)))
+        return coef, W[..., d] - coef @ self.center[own]
 
 
 def _moments(X, weights):

@@ -11,7 +11,7 @@ MAX_WOODBURY = 1500
 # columns up to which every fold has a start matrix of its own
 MAX_OWN = 64
 # multiplications up to which every fold has a kernel of its own
-MAX_KERNEL = 1e9
+MAX_KERNEL = 2e9
 # coefficients up to which the classes of a softmax share one factor
 MAX_FULL = 800
 
@@ -64,7 +64,7 @@ class LinearProblem(BilevelProblem):
             return StartPlan("cholesky", shared, patience, constant, full)
         if n <= MAX_WOODBURY:
             # a kernel costs n products; the factors behind it are free of the columns
-            small = self.n_stack * n * n * d <= MAX_KERNEL
+            small = self.n_stack * n * self.data.rows.size <= MAX_KERNEL
             shared = self.data.can_share and not constant and not small
             return StartPlan("woodbury", shared, 3 if not shared else 10, constant)
         return StartPlan("diagonal", False, 30, constant)

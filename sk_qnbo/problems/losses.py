@@ -3,7 +3,7 @@
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, log_expit
 
 
 class BinaryLogLoss:
@@ -24,26 +24,26 @@ class BinaryLogLoss:
 
 
 class _BinaryAt:
+    # everything from the signed margin: a difference of two near numbers loses its digits far out
     def __init__(self, z, targets):
-        self.z, self.targets = z, targets
+        self.sign = 2.0 * targets - 1.0
+        self.margin = self.sign * z
 
     @cached_property
-    def _p(self):
-        return expit(self.z)
+    def _miss(self):
+        return expit(-self.margin)
 
     @cached_property
     def value(self):
-        # log(1 + e^z) - y z, written so that neither branch overflows
-        return (-log_expit(-self.z) - self.targets * self.z)[:, 0]
+        return -log_expit(self.margin)[:, 0]
 
     @cached_property
     def slope(self):
-        return self._p - self.targets
+        return -self.sign * self._miss
 
     @cached_property
     def bend(self):
-        # a product of two sigmoids; 1 - sigmoid would lose all digits far out
-        return self._p * expit(-self.z)
+        return self._miss * expit(self.margin)
 
     def bend_times(self, q):
         return self.bend * q
@@ -67,19 +67,19 @@ class SoftmaxLogLoss:
 
 class _SoftmaxAt:
     def __init__(self, z, targets):
-        self.z, self.targets = z, targets
-
-    @cached_property
-    def _log_norm(self):
-        return logsumexp(self.z, axis=1, keepdims=True)
-
-    @cached_property
-    def p(self):
-        return np.exp(self.z - self._log_norm)
+        # measured from the true class, whose loss else is a difference of two near numbers
+        self.z = z - np.einsum("kcn,cn->kn", z, targets)[:, None]
+        self.targets = targets
 
     @cached_property
     def value(self):
-        return self._log_norm[:, 0] - np.einsum("kcn,cn->kn", self.z, self.targets)
+        top = self.z.max(axis=1)  # zero or more, as the true class is at zero
+        others = (np.exp(self.z - top[:, None]) * (1.0 - self.targets)).sum(axis=1)
+        return top + np.log1p(np.expm1(-top) + others)
+
+    @cached_property
+    def p(self):
+        return np.exp(self.z - self.value[:, None])
 
     @cached_property
     def slope(self):

@@ -23,6 +23,11 @@ class Rows:
     def sparse(self):
         return sp.issparse(self.X)
 
+    @property
+    def size(self):
+        """Stored entries: the multiplications of one product."""
+        return self.X.nnz if self.sparse else self.X.size
+
     def _apply(self, matrix, values):
         stack, outputs, _ = values.shape
         flat = values.reshape(stack * outputs, -1)
@@ -80,6 +85,10 @@ class FoldRows:
         self.folds = [Rows(X) for X in matrices]
         self.n_rows, self.n_columns = self.folds[0].n_rows, self.folds[0].n_columns
         self.sparse = self.folds[0].sparse
+
+    @property
+    def size(self):
+        return max(f.size for f in self.folds)
 
     @property
     def products(self):

@@ -1,0 +1,89 @@
+"""From cross-fitted scores to a choice and a table."""
+
+import numpy as np
+from numpy.ma import MaskedArray
+from scipy.stats import rankdata
+
+
+def choose(scores, errors, complexity):
+    """Rung to use: the best, or a simpler one that it does not beat by one standard error.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rungs,)
+        Mean cross-fitted scores, greater is better; NaN where a rung was not reached.
+    errors : ndarray of shape (n_rungs, n_rungs)
+        Standard error of the paired difference of two rungs.
+    complexity : sequence of int
+        Rungs with fewer freedoms come first in a tie.
+
+    Returns
+    -------
+    int
+    """
+    best = int(np.nanargmax(scores))
+    tied = scores >= scores[best] - errors[best]
+    tied[best] = True
+    lowest = min(c for c, t in zip(complexity, tied, strict=True) if t)
+    candidates = tied & (np.asarray(complexity) == lowest)
+    return int(np.argmax(np.where(candidates, scores, -np.inf)))
+
+
+def paired_errors(values, weights=None):
+    """Standard errors of the mean paired differences between rungs.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rungs, n_samples)
+        Losses of rows, or scores of splits.
+    weights : ndarray of shape (n_samples,), optional
+
+    Returns
+    -------
+    ndarray of shape (n_rungs, n_rungs)
+    """
+    weights = np.ones(values.shape[1]) if weights is None else weights
+    weights = weights / weights.sum()
+    effective = max(1.0 / float(weights @ weights), 2.0)
+    differences = values[:, None] - values[None]
+    mean = differences @ weights
+    variance = np.square(differences - mean[..., None]) @ weights
+    return np.sqrt(variance / (effective - 1.0))
+
+
+def results_table(names, params, scores, fold_scores, errors, fits, prefix=""):
+    """One row a rung, with the keys of ``GridSearchCV.cv_results_`` and what only a ladder has.
+
+    Parameters
+    ----------
+    names : list of str
+    params : list of dict
+    scores : dict of ndarray of shape (n_splits, n_rungs)
+        Cross-fitted scores by metric; the key "score" where there is one metric.
+    fold_scores : ndarray of shape (n_rungs,)
+        Score that the search believed in while tuning: the mean over the folds.
+    errors : ndarray of shape (n_rungs,)
+        Standard error of the mean cross-fitted score.
+    fits : list of RungFit
+    """
+    table = {"mean_fit_time": np.array([f.seconds for f in fits])}
+    table["rung"] = np.array(names, dtype=object)
+    for key in params[0]:
+        column = np.empty(len(params), dtype=object)
+        for i, p in enumerate(params):
+            column[i] = p[key]
+        table[f"param_{key}"] = MaskedArray(column, mask=np.zeros(len(params), dtype=bool))
+    table["params"] = params
+    for metric, values in scores.items():
+        for k, split in enumerate(values):
+            table[f"split{k}_test_{metric}"] = split
+        mean = values.mean(axis=0)
+        table[f"mean_test_{metric}"] = mean
+        table[f"std_test_{metric}"] = values.std(axis=0)
+        filled = np.where(np.isnan(mean), -np.inf, mean)
+        table[f"rank_test_{metric}"] = rankdata(-filled, method="min").astype(np.int32)
+    table["se_test_score"] = errors
+    table["mean_fold_score"] = fold_scores
+    table["n_iter"] = np.array([f.result.n_iter for f in fits])
+    table["converged"] = np.array([f.result.converged for f in fits])
+    return table

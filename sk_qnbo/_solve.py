@@ -1,0 +1,78 @@
+"""The fit of a linear model under given penalties, by the engine."""
+
+import numpy as np
+
+from .methods import QNBO
+from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
+from .problems.design import Design
+
+# penalties beyond this are infinite for every purpose, and products with them must not overflow
+_LARGEST = 1e130
+# pairs of the quasi-Newton matrix: a fit that stands alone is asked for more digits than a search's
+_N_PAIRS = 30
+
+
+def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
+    """Coefficients that minimise a weighted sum of losses plus a quadratic penalty.
+
+    Minimises ``sum_i s_i loss(t_i, W x_i + b) + 1/2 sum_j alpha_j sum_k W_kj^2`` with the squared
+    loss halved, so that it shares its minimiser with the objective of ridge regression.
+
+    Parameters
+    ----------
+    X : {ndarray, CSR matrix or array} of shape (n_samples, n_features), dtype float64
+        Never changed, never centred or densified when sparse.
+    targets : ndarray of shape (n_outputs, n_samples)
+        0 and 1 for "binary" (one output), one-hot for "softmax", the targets for "squared".
+    loss : {"binary", "softmax", "squared"}
+    alpha : ndarray of shape (n_features,)
+    weights : ndarray of shape (n_samples,)
+    fit_intercept : bool
+    tol : float
+        Stop when the residual is this small.
+    max_iter : int
+
+    Returns
+    -------
+    coef : ndarray of shape (n_outputs, n_features)
+        Under the softmax the columns sum to zero.
+    intercept : ndarray of shape (n_outputs,)
+    n_iter : int
+    residual : float
+        Root mean square, over the weighted rows, of the change of the linear predictor that is
+        still to come, ``sqrt(g' H^-1 g / sum of weights)`` with gradient g and Hessian H; for the
+        squared loss in units of the targets' standard deviation.
+    """
+    center, scale = np.zeros(len(targets)), np.ones(len(targets))
+    if loss == "squared":
+        center, scale = _location(targets, weights, fit_intercept)
+        targets = (targets - center[:, None]) / scale[:, None]
+    design = Design.of(X, weights[None] > 0, fit_intercept)
+    problem = _problem(design, targets, loss, alpha, weights)
+    method = QNBO(tol=tol, max_iter=max_iter, n_refine=0, n_pairs=_N_PAIRS)
+    fit = method.fit_lower(problem, np.zeros(0))
+    W = fit.point.W
+    if loss == "softmax":  # a shift of all classes alike changes no prediction
+        W = W - W.mean(axis=1, keepdims=True)
+    coef, intercept = (part[0] for part in design.raw(W))
+    coef, intercept = coef * scale[:, None], intercept * scale + center
+    return coef, intercept, max(fit.n_iter, 1), fit.residual
+
+
+def _location(targets, weights, fit_intercept):
+    """Center and spread of each target, its weighted mean and standard deviation."""
+    share = weights / weights.sum()
+    center = targets @ share if fit_intercept else np.zeros(len(targets))
+    scale = np.sqrt(np.square(targets - center[:, None]) @ share)
+    # what is left of a constant target is rounding
+    constant = scale <= 1e-14 * np.abs(center)
+    return center, np.where(constant | (scale == 0.0), 1.0, scale)
+
+
+def _problem(design, targets, loss, alpha, weights):
+    """A stack of one lower problem whose penalties stand still; nothing is judged."""
+    alpha = np.minimum(alpha / design.scale[0] ** 2, _LARGEST)
+    stand_still = np.zeros((1, design.n_features, 0))
+    penalty = LogLinearPenalty(stand_still.sum(axis=2), stand_still, fixed=alpha)
+    data = linear_data(design.rows, LOSSES[loss](targets), weights[None], np.zeros((1, len(weights))))
+    return LinearProblem(data, penalty, intercept=design.intercept)
