@@ -30,6 +30,8 @@ class Rung:
         Rungs of which the best is where this one starts; empty means a scan of the level.
     fixed : dict
         Shared coefficients held at a value.
+    prior : dict
+        Mean and standard deviation of a Gaussian prior on shared coefficients.
     pilot : bool
         Whether the adaptive column is filled, from the pilot fit of the rung it starts from.
     """
@@ -39,6 +41,7 @@ class Rung:
     tau: float = np.inf
     after: tuple = ()
     fixed: dict = field(default_factory=dict)
+    prior: dict = field(default_factory=dict)
     pilot: bool = False
 
     @property
@@ -127,8 +130,16 @@ class Stack:
         return LogLinearPenalty(offset, np.stack(columns, axis=2), spec.labels, spec.n_labels,
                                 fixed)
 
-    def problem(self, reference, phi=None, prior_weight=0.0):
-        return LinearProblem(self.data, self.penalty(reference, phi), prior_weight,
+    def problem(self, reference, phi=None, rung=None, unit=1.0):
+        """The bilevel problem of a rung; ``unit`` is what one log-likelihood is worth in loss."""
+        penalty = self.penalty(reference, phi)
+        center, precision = np.zeros((2, penalty.n_upper))
+        if rung is not None:
+            for index, (mean, sd) in rung.prior.items():
+                spread = reference[1] if index == SCALE else 1.0
+                center[index], precision[index] = mean * spread, 1.0 / (sd * spread) ** 2
+            precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
+        return LinearProblem(self.data, penalty, precision * (unit / self.n_rows), center,
                              self.spec.intercept)
 
     def raw_alpha(self, fit):
@@ -221,8 +232,7 @@ def _tune(stack, reference, rung, done, settings, progress):
     base = before if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.phi(base.result.point)
     unit = 1.0 if before is None or stack.folds.loss != "squared" else 2.0 * before.value
-    tau = 0.0 if np.isinf(rung.tau) else rung.tau
-    problem = stack.problem(reference, phi, tau * unit / stack.n_rows)
+    problem = stack.problem(reference, phi, rung, unit)
     theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
         problem, theta, method=settings.method, bounds=_box(stack, problem, reference, rung, theta),

@@ -1,4 +1,4 @@
-"""What the models with one penalty per feature share: checks, the call of the solver, predictions."""
+"""What the models with one penalty per feature share: checks, the solver, predictions."""
 
 import warnings
 from numbers import Integral, Real

@@ -8,10 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import expit, softmax
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -439,6 +439,151 @@ def test_no_intercept_is_zero():
     assert MultiPenaltyRidge(fit_intercept=False).fit(X, Y[:, 0]).intercept_ == 0.0
     model = MultiPenaltyLogisticRegression(fit_intercept=False).fit(X, y)
     assert (model.intercept_ == np.zeros(3)).all()
+
+
+# ------------------------------------------------------------------------------- ridge classifier
+
+
+def exact_ridge_classifier(X, y, weights=None, alpha=1.0, **params):
+    other = RidgeClassifier(alpha, solver="svd", **params).fit(X, y, weights)
+    # for two classes newer versions drop the first axis, against their documentation
+    other.coef_ = np.atleast_2d(other.coef_)
+    other.intercept_ = np.broadcast_to(other.intercept_, len(other.coef_))
+    return other
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("alpha", [1e-2, 1.0, 30.0])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_equal_penalties_are_ridge_classifier(n_classes, alpha, fit_intercept):
+    X, y, _, weights = made_data(n_classes=n_classes)
+    model = MultiPenaltyRidgeClassifier(alpha, fit_intercept=fit_intercept).fit(X, y, weights)
+    other = exact_ridge_classifier(X, y, weights, alpha, fit_intercept=fit_intercept)
+    assert_same_model(model, other)
+    scores = np.squeeze(other.decision_function(X))
+    assert_allclose(model.decision_function(X), scores, atol=1e-6)
+    picked = scores.argmax(axis=1) if n_classes > 2 else (scores > 0).astype(int)
+    assert (model.predict(X) == picked).all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 5.0}])
+def test_class_weights_of_ridge_classifier_are_scikit_learns(class_weight, n_classes):
+    X, y, _, _ = made_data(n_classes=n_classes)
+    model = MultiPenaltyRidgeClassifier(0.5, class_weight=class_weight).fit(X, y)
+    assert_same_model(model, exact_ridge_classifier(X, y, alpha=0.5, class_weight=class_weight))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_ridge_classifier_with_a_penalty_per_feature_is_a_scale_per_feature(n_classes):
+    X, y, _, weights = made_data(n_classes=n_classes)
+    names, alpha = np.array(["a", "b", "c"])[y], np.logspace(-2, 2, X.shape[1])
+    other = exact_ridge_classifier(X / np.sqrt(alpha), names, weights)
+    other.coef_ = other.coef_ / np.sqrt(alpha)
+    for data in (X, sparse.csr_matrix(X)):
+        model = MultiPenaltyRidgeClassifier(alpha).fit(data, names, weights)
+        assert_same_model(model, other)
+        assert set(model.predict(data)) <= set(names)
+
+
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=lambda model: type(model).__name__)
+def test_several_labels_a_row_are_an_error(model):
+    X, y, _, _ = made_data()
+    with pytest.raises(
+        ValueError, match=r"y has shape \(80, 2\), several labels a row.*MultiOutput"
+    ):
+        clone(model).fit(X, np.column_stack([y, 1 - y]))
+
+
+# ----------------------------------------------------------------- models from given coefficients
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: type(model).__name__)
+def test_given_coefficients_make_the_model_that_has_them(model, n_classes):
+    X, y, Y, _ = made_data(n_classes=n_classes)
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
+    classifier = is_classifier(model)
+    target = y if classifier else (Y[:, 0] if n_classes == 2 else Y)
+    fitted = clone(model).fit(frame, target)
+    given = clone(model)._with_coefficients(
+        np.atleast_2d(fitted.coef_),
+        np.atleast_1d(fitted.intercept_),
+        fitted.alpha_,
+        fitted.classes_ if classifier else None,
+        fitted.feature_names_in_,
+    )
+    assert set(vars(given)) == set(vars(fitted))
+    for name, value in vars(fitted).items():
+        if name != "n_iter_":
+            assert np.shape(value) == np.shape(getattr(given, name)), name
+            assert type(value) is type(getattr(given, name)), name
+    assert (given.predict(frame) == fitted.predict(frame)).all()
+    assert given.score(frame, target) == fitted.score(frame, target)
+
+
+# --------------------------------------------------------------- flat directions and huge penalties
+
+
+@pytest.mark.parametrize("n_free", [3, 25, 60, 120])
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: type(model).__name__)
+def test_unpenalised_columns_where_rows_are_few_are_fitted(model, n_free):
+    # 25 free columns border Woodbury's system, 60 are lifted, 120 are all there are
+    X, y, Y, _ = made_data(n_samples=50, n_features=120)
+    alpha = np.append(np.zeros(n_free), np.full(120 - n_free, 10.0))
+    target = y if is_classifier(model) else Y[:, 0]
+    fitted = clone(model).set_params(alpha=alpha).fit(X, target)
+    assert np.abs(fitted.coef_).max() < 1e6
+    if not (n_free >= 25 and hasattr(fitted, "predict_proba")):
+        target = target if not is_classifier(model) else np.where(y, 1.0, -1.0)
+        if hasattr(fitted, "predict_proba"):
+            assert_gradient_vanishes(fitted, X, y)
+        else:
+            errors = X @ fitted.coef_.ravel() + fitted.intercept_ - target
+            assert_allclose(errors @ X + alpha * fitted.coef_.ravel(), 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, np.append(np.zeros(9), 1e12)])
+def test_columns_that_repeat_others_leave_predictions_as_they_were(alpha):
+    X, y, Y, _ = made_data()
+    twice = np.column_stack([X, X[:, :3], np.ones(len(X))])
+    for model, target in zip(MODELS, [Y, y]):
+        fitted = clone(model).set_params(alpha=alpha).fit(twice, target)
+        assert np.abs(fitted.coef_).max() < 1e6
+        if np.any(alpha == 0):
+            once = clone(model).set_params(alpha=0.0).fit(X, target)
+            assert_allclose(fitted.predict(twice), once.predict(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1e12, 1e300, 1e-300])
+@pytest.mark.parametrize("model", ALL_MODELS, ids=lambda model: type(model).__name__)
+def test_extreme_penalties_stay_finite(model, alpha):
+    X, y, _, _ = made_data(n_classes=3)
+    fitted = clone(model).set_params(alpha=alpha).fit(X, y)
+    assert np.isfinite(fitted.coef_).all()
+    assert np.abs(fitted.coef_).max() < (1e-6 if alpha > 1 else 1e3)
+
+
+@pytest.mark.parametrize("n_classes", [1, 2])
+def test_the_unit_of_the_targets_does_not_matter(n_classes):
+    X, _, Y, _ = made_data(n_classes=n_classes)
+    model, scaled = MultiPenaltyRidge().fit(X, Y), MultiPenaltyRidge().fit(X, 1e-9 * Y + 1e-3)
+    assert_allclose(scaled.coef_, 1e-9 * model.coef_, rtol=1e-6)
+    assert_allclose(scaled.intercept_, 1e-9 * model.intercept_ + 1e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_predictions_are_as_accurate_as_tol_says(n_classes):
+    X, y, Y, _ = made_data(n_samples=300, n_classes=n_classes)
+    for tol in (1e-3, 1e-6):
+        for model, target in zip(MODELS, [Y, y]):
+            rough = clone(model).set_params(tol=tol).fit(X, target)
+            sharp = clone(model).set_params(tol=1e-11).fit(X, target)
+            errors = rough._linear_predictor(X) - sharp._linear_predictor(X)
+            errors -= (
+                errors.mean(axis=-1, keepdims=True) if model is MODELS[1] and n_classes > 2 else 0
+            )
+            assert np.sqrt(np.mean(errors**2)) < 10 * tol * max(1.0, Y.std())
 
 
 # ----------------------------------------------------------------------------- errors and warnings

@@ -3,20 +3,33 @@
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dtrtri
 
+_TINY = np.finfo(float).tiny
+# a diagonal entry this small beside the others is zero up to rounding
+_ZERO = 1e-14
+
 
 def _inverse_root(matrix):
-    """Inverse of the lower Cholesky factor; a singular matrix is lifted until it has one."""
+    """Inverse of the lower Cholesky factor; a singular matrix is lifted until it has one.
+
+    Worked on with a unit diagonal, so that a huge penalty on one coefficient
+    neither hides nor lifts the others.
+    """
+    diagonal = np.diagonal(matrix)
+    positive = diagonal[diagonal > _TINY]
+    floor = _ZERO * float(np.median(positive)) if len(positive) else 1.0
+    shrink = 1.0 / np.sqrt(np.maximum(diagonal, max(floor, _TINY)))
+    matrix = shrink[:, None] * matrix * shrink
     lift = 0.0
-    scale = max(float(np.trace(matrix)) / len(matrix), np.finfo(float).tiny)
-    while True:
+    while lift <= 10.0 * len(matrix):
         root, failed = dpotrf(matrix, lower=1, clean=1)
         if not failed:
             inverse, failed = dtrtri(root, lower=1)
             if not failed and np.isfinite(inverse).all():
-                return inverse
-        step = max(10.0 * lift, 1e-14 * scale)
+                return inverse * shrink
+        step = max(10.0 * lift, 1e-14)
         matrix = matrix + (step - lift) * np.eye(len(matrix))
         lift = step
+    return np.diag(shrink)  # not a number anywhere: the residual will say so
 
 
 class DenseFactor:

@@ -66,7 +66,8 @@ class WoodburyStart:
     """``X' diag(h) X + diag`` through the n x n side, for fewer rows than columns.
 
     ``H^-1 = D^-1 - D^-1 R' (I + R D^-1 R')^-1 R D^-1`` with ``R = diag(sqrt h) X``;
-    columns without penalty (the intercept) border the system.
+    columns without penalty (the intercept) border the system. Where they are many,
+    they get a small penalty instead: a start matrix need not be exact.
     """
 
     def __init__(self, problem, w, shared=False, full=False):
@@ -81,18 +82,32 @@ class WoodburyStart:
         return _Blocks(_Woodbury(self.rows, self.h, diag), blocks.shape[1:])
 
 
+# unpenalised columns up to which the border is worth its products, and numbers it may hold
+_MAX_BORDER = 32
+_MAX_BORDER_SIZE = 2e7
+# the least penalty beside the Hessian's diagonal: what Woodbury subtracts must leave some digits
+_FLOOR = 1e-9
+# the same for a column that should have none
+_LIFT = 1e-7
+
+
 class _Woodbury:
     def __init__(self, rows, h, diag):
-        free = (diag <= 0).all(axis=0)
         self.rows, self.root = rows, np.sqrt(h)
-        self.inverse = np.where(free, 0.0, 1.0 / np.where(diag > 0, diag, 1.0))[:, None]
+        size = h.sum(axis=2).mean(axis=1)[:, None]  # of the Hessian's diagonal, internal columns
+        free = (diag <= 0).all(axis=0)
+        if free.sum() > min(_MAX_BORDER, _MAX_BORDER_SIZE / (h.shape[0] * h.shape[1] * len(free))):
+            diag, free = np.where(free, _LIFT * size, diag), np.zeros_like(free)
+        diag = np.maximum(diag, np.maximum(_FLOOR * size, np.finfo(float).tiny))
+        self.inverse = np.where(free, 0.0, 1.0 / diag)[:, None]
         kernel = rows.kernel(self.inverse[:, 0])[:, None]
         B = self.root[..., :, None] * kernel * self.root[..., None, :]
         at = np.arange(B.shape[-1])
         B[..., at, at] += 1.0
         self.inner = DenseFactor(B)
         self.free = np.flatnonzero(free)
-        self._border(h)
+        if len(self.free):
+            self._border(h)
 
     def _border(self, h):
         """Columns of H at the free coefficients, and the Schur complement they leave."""
@@ -101,10 +116,13 @@ class _Woodbury:
         for f, column in enumerate(self.free):
             E[f, :, :, column] = 1.0
         self.columns = np.array([self.rows.pull(h * self.rows.predict(e)) for e in E])
-        self.columns = self.columns.reshape(E.shape)
-        self.solved = np.array([self._penalised(c) for c in self.columns]).reshape(E.shape)
-        S = self.columns[..., self.free] - np.einsum("fabd,gabd->fabg", self.columns, self.solved)
-        self.schur = np.moveaxis(S, 0, 2)
+        self.solved = np.array([self._penalised(c) for c in self.columns])
+        H = np.moveaxis(self.columns[..., self.free], 0, 2)
+        S = H - np.einsum("fabd,gabd->abfg", self.columns, self.solved)
+        # free columns that the rows cannot tell apart leave it singular
+        at = np.arange(len(self.free))
+        S[..., at, at] = np.maximum(S[..., at, at], 1e-14 * H[..., at, at])
+        self.schur = DenseFactor(S)
 
     def _penalised(self, v):
         """Inverse on the penalised coefficients; the free ones come out zero."""
@@ -117,7 +135,7 @@ class _Woodbury:
         if len(self.free) == 0:
             return u
         rest = v[..., self.free] - np.einsum("fabd,abd->abf", self.columns, u)
-        x = np.linalg.solve(self.schur, rest[..., None])[..., 0]
+        x = self.schur.solve(rest)
         u = u - np.einsum("fabd,abf->abd", self.solved, x)
         u[..., self.free] = x
         return u

@@ -24,22 +24,24 @@ class LinearProblem(BilevelProblem):
 
         g_k(theta, w) = sum_{i in T_k} s_i loss(y_i, x_i.w) + 1/2 sum_j alpha_kj |w_j|^2
         f_k(w)        = weighted mean over V_k of loss(y_i, x_i.w)
-        upper         = mean_k f_k + prior_weight / 2 * sum(delta^2)
+        upper         = mean_k f_k + 1/2 sum_q precision_q (theta_q - center_q)^2
         cross         = sum_k d log alpha_k / d theta . (alpha_k w_k u_k)
 
     Parameters
     ----------
     data : RowData or MomentData
     penalty : LogLinearPenalty
-    prior_weight : float
-        Weight of the Gaussian prior on the departures (``tau / n``).
-    prior_center : ndarray of shape (n_upper,), optional
-    prior_precision : ndarray of shape (n_upper,), optional
-        A Gaussian prior on the shared coefficients, already in units of the loss.
+    precision, center : ndarray of shape (n_upper,), optional
+        A Gaussian prior on theta, in units of the upper loss; none by default.
+    intercept : bool
+        Whether the last column is an intercept, which is never penalised.
     """
 
-    def __init__(self, data, penalty, prior_weight=0.0, intercept=True):
-        self.data, self.penalty, self.prior_weight = data, penalty, prior_weight
+    def __init__(self, data, penalty, precision=None, center=None, intercept=True):
+        self.data, self.penalty = data, penalty
+        none = np.zeros(penalty.n_upper)
+        self.precision = none if precision is None else precision
+        self.center = none if center is None else center
         self.intercept = intercept
         self.n_stack, self.n_upper = data.n_stack, penalty.n_upper
         self.shape = (data.n_stack, data.n_outputs, data.n_columns)
@@ -118,13 +120,10 @@ class LinearProblem(BilevelProblem):
         return float(value), self.prior_gradient(theta), grad_w
 
     def prior(self, theta):
-        delta = self.penalty.departures(theta)
-        return 0.5 * self.prior_weight * float(delta @ delta)
+        return 0.5 * float(self.precision @ np.square(theta - self.center))
 
     def prior_gradient(self, theta):
-        out = np.zeros(self.n_upper)
-        out[self.penalty.n_shared :] = self.prior_weight * self.penalty.departures(theta)
-        return out
+        return self.precision * (theta - self.center)
 
     def fold_values(self, w):
         """Validation loss of each fold, shape ``(n_stack,)``."""

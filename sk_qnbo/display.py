@@ -1,0 +1,459 @@
+"""Pictures of a fitted search, in the manner of scikit-learn's displays."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+__all__ = ["LadderDisplay", "PenaltyDisplay"]
+
+# coefficients smaller than this part of the largest are drawn at the lower edge
+_SMALLEST = 1e-6
+# groups beyond this number get no legend
+_MAX_LEGEND = 10
+# room for a label, in points
+_LABEL_HEIGHT, _LETTER_WIDTH = 10.0, 5.2
+# where a label may stand: side of its point, and lines above it; the first are the best
+_WAYS = [
+    (side, lines)
+    for lines in (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0)
+    for side in (1, -1, 0)
+    if side or lines
+]
+_LEADER = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
+
+
+def _pyplot(who):
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{who} draws with matplotlib, which is not installed; "
+            "install it with the extra: pip install 'sk-qnbo[plot]'."
+        ) from error
+    return plt
+
+
+class _Display:
+    """What both displays share: the axes to draw on."""
+
+    def _axes(self, ax, size):
+        plt = _pyplot(type(self).__name__)
+        if ax is None:
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        return ax
+
+
+class LadderDisplay(_Display):
+    """Score of every rung of the ladder, cross-fitted and as the search believed it in its folds.
+
+    The gap between the two is the optimism of tuning: the penalties were moved to fit the folds, so
+    the score in the folds flatters the freer rungs. The cross-fitted score comes from rows that
+    had no part in the tuning; by it the rung is chosen.
+
+    It is recommended to use :meth:`from_estimator` to make one.
+
+    Parameters
+    ----------
+    rungs : sequence of str
+        Names, from most to least constrained.
+    mean_scores : ndarray of shape (n_rungs,)
+        Cross-fitted scores (or scores in the folds where there was no cross-fit).
+    errors : ndarray of shape (n_rungs,)
+        Standard errors of those.
+    fold_scores : ndarray of shape (n_rungs,) or None
+        Scores in the folds that tuned the penalties; None where they are not known apart.
+    best_index : int
+        The chosen rung.
+    score_name : str, default="score"
+        As a scorer is named; ``"neg_"`` in front says that it is minus a loss.
+    cross_fitted : bool, default=True
+        Whether ``mean_scores`` are cross-fitted.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    errorbar_ : matplotlib ErrorbarContainer
+        The mean scores with their standard errors.
+    fold_line_ : matplotlib Line2D or None
+        The scores in the folds.
+    gap_ : matplotlib artist or None
+        The area between the two.
+    chosen_ : matplotlib Line2D
+        The mark of the chosen rung.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import Ridge
+    >>> from sk_qnbo import QNBOSearchCV
+    >>> from sk_qnbo.display import LadderDisplay
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> display = LadderDisplay.from_estimator(QNBOSearchCV(Ridge()).fit(X, y))
+    >>> display.ax_.get_ylabel()
+    'Mean squared error (lower is better)'
+    """
+
+    def __init__(
+        self,
+        *,
+        rungs,
+        mean_scores,
+        errors,
+        fold_scores=None,
+        best_index,
+        score_name="score",
+        cross_fitted=True,
+    ):
+        self.rungs = rungs
+        self.mean_scores = mean_scores
+        self.errors = errors
+        self.fold_scores = fold_scores
+        self.best_index = best_index
+        self.score_name = score_name
+        self.cross_fitted = cross_fitted
+
+    @classmethod
+    def from_estimator(
+        cls, search, *, metric=None, negate_score=None, score_name=None, ax=None, **errorbar_kw
+    ):
+        """Make and draw the display of a fitted search.
+
+        Parameters
+        ----------
+        search : QNBOSearchCV
+            Fitted.
+        metric : str, default=None
+            Which metric to show if there are several; None is the one that chose the rung. The
+            scores in the folds are known of that one only.
+        negate_score, score_name, ax, **errorbar_kw
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        LadderDisplay
+        """
+        check_is_fitted(search, "cv_results_")
+        table = search.cv_results_
+        decides = search.refit if search.multimetric_ else "score"
+        metric = decides if metric is None else metric
+        if f"mean_test_{metric}" not in table:
+            known = [key[10:] for key in table if key.startswith("mean_test_")]
+            raise ValueError(f"metric must be one of {known}, or None; got {metric!r}.")
+        errors, folds = table["se_test_score"], table["mean_fold_score"]
+        if metric != decides:
+            errors, folds = table[f"std_test_{metric}"] / np.sqrt(search.n_splits_), None
+        cross_fitted = isinstance(search.shrinkage, str)
+        display = cls(
+            rungs=list(table["rung"]),
+            mean_scores=table[f"mean_test_{metric}"],
+            errors=errors,
+            fold_scores=folds if cross_fitted else None,
+            best_index=search.best_index_,
+            score_name=_name_of_score(search, metric),
+            cross_fitted=cross_fitted,
+        )
+        return display.plot(ax, negate_score=negate_score, score_name=score_name, **errorbar_kw)
+
+    def plot(self, ax=None, *, negate_score=None, score_name=None, **errorbar_kw):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        negate_score : bool, default=None
+            Whether to show minus the score; None does so where the score is minus a loss, so that
+            the loss itself is shown.
+        score_name : str, default=None
+            Label of the axis of scores.
+        **errorbar_kw : dict
+            Passed to matplotlib's ``errorbar``.
+
+        Returns
+        -------
+        self : LadderDisplay
+        """
+        ax = self._axes(ax, (6.4, 4.2))
+        negate = self.score_name.startswith("neg_") if negate_score is None else negate_score
+        sign, at = (-1.0 if negate else 1.0), np.arange(len(self.rungs))
+        mean = sign * np.asarray(self.mean_scores)
+        self.fold_line_ = self.gap_ = None
+        if self.fold_scores is not None:
+            folds = sign * np.asarray(self.fold_scores)
+            self.gap_ = ax.fill_between(at, folds, mean, color="C1", alpha=0.12, linewidth=0)
+            (self.fold_line_,) = ax.plot(
+                at, folds, "--s", color="C1", markersize=4, label="in the folds that tuned it"
+            )
+        label = "on rows kept out of tuning" if self.cross_fitted else "in the folds that tuned it"
+        style = {"fmt": "-o", "color": "C0", "capsize": 3, "elinewidth": 1, "label": label}
+        self.errorbar_ = ax.errorbar(at, mean, yerr=self.errors, **{**style, **errorbar_kw})
+        (self.chosen_,) = ax.plot(
+            at[self.best_index],
+            mean[self.best_index],
+            "o",
+            markersize=13,
+            fillstyle="none",
+            color="black",
+            markeredgewidth=1.5,
+            label=f"chosen: {self.rungs[self.best_index]}",
+        )
+        ax.set_xticks(at, self.rungs, rotation=35, ha="right", rotation_mode="anchor")
+        ax.set(xlabel="rung, from most to least constrained")
+        ax.set_ylabel(score_name or _axis_label(self.score_name, negate))
+        ax.grid(axis="y", alpha=0.3)
+        shown = [self.errorbar_, self.fold_line_, self.chosen_]
+        ax.legend(handles=[artist for artist in shown if artist is not None], frameon=False)
+        return self
+
+
+def _name_of_score(search, metric):
+    """Name of a metric as a scorer is named, with "neg_" where it is minus a loss."""
+    if metric != "score":
+        return str(metric)
+    if search.scoring is None:
+        smooth = getattr(search.scorer_, "family", "logistic")
+        return "neg_log_loss" if smooth == "logistic" else "neg_mean_squared_error"
+    if isinstance(search.scoring, str):
+        return search.scoring
+    return getattr(search.scoring, "__name__", "score")
+
+
+def _axis_label(name, negate):
+    is_minus_loss = name.startswith("neg_")
+    words = (name[4:] if is_minus_loss else name).replace("_", " ")
+    if negate == is_minus_loss:
+        shown = words
+    else:
+        shown = f"negative {words}"
+    side = "lower" if negate else "higher"
+    return f"{shown[0].upper()}{shown[1:]} ({side} is better)"
+
+
+class PenaltyDisplay(_Display):
+    """Size of every coefficient against its penalty, both on logarithmic axes.
+
+    It is recommended to use :meth:`from_estimator` to make one.
+
+    Parameters
+    ----------
+    alpha : ndarray of shape (n_features,)
+        Penalties; zeros are drawn at the left edge as triangles.
+    sizes : ndarray of shape (n_features,)
+        Absolute coefficients, or their norms over classes or targets. Those that are below a
+        millionth of the largest are drawn at the lower edge.
+    feature_names : sequence of str
+    labels : ndarray of int of shape (n_features,), default=None
+        Group of each feature, for the colours.
+    groups : sequence, default=None
+        Names of the groups.
+    scaled : bool, default=False
+        Whether ``alpha`` and ``sizes`` are those of columns of unit variance.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    points_ : list of matplotlib PathCollection
+        One a group (one in all without groups), then the features without penalty, if any.
+    texts_ : list of matplotlib Annotation
+        Names of the largest coefficients.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import Ridge
+    >>> from sk_qnbo import QNBOSearchCV
+    >>> from sk_qnbo.display import PenaltyDisplay
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+    >>> search = QNBOSearchCV(Ridge()).fit(X, y)
+    >>> display = PenaltyDisplay.from_estimator(search, X, n_names=3)
+    >>> len(display.texts_)
+    3
+    """
+
+    def __init__(self, *, alpha, sizes, feature_names, labels=None, groups=None, scaled=False):
+        self.alpha = alpha
+        self.sizes = sizes
+        self.feature_names = feature_names
+        self.labels = labels
+        self.groups = groups
+        self.scaled = scaled
+
+    @classmethod
+    def from_estimator(cls, search, X=None, *, n_names=5, ax=None, **scatter_kw):
+        """Make and draw the display of a fitted search.
+
+        Parameters
+        ----------
+        search : QNBOSearchCV
+            Fitted, with ``refit``.
+        X : array-like or sparse matrix of shape (n_samples, n_features), default=None
+            Rows as given to ``fit``, from which the variances of the columns are taken: penalties
+            and coefficients are then shown as for columns of unit variance, which can be
+            compared with one another. None shows them as they are, in the units of the columns.
+        n_names, ax, **scatter_kw
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        PenaltyDisplay
+        """
+        check_is_fitted(search, "alpha_")
+        if not hasattr(search, "best_estimator_"):
+            raise ValueError(
+                "PenaltyDisplay shows the coefficients of the refitted model, and this search has "
+                "refit=False; fit it with refit=True."
+            )
+        best = search.best_estimator_
+        model = best[-1] if isinstance(best, Pipeline) else best
+        alpha = np.array(search.alpha_)
+        sizes = np.sqrt(np.square(np.atleast_2d(model.coef_)).sum(axis=0))
+        if X is not None:
+            variance = _variances(_before_model(best, X))
+            constant = variance <= 0
+            alpha = np.where(constant, alpha, alpha / np.where(constant, 1.0, variance))
+            sizes = sizes * np.sqrt(variance)
+        labels, groups = search.group_labels_, search.groups_
+        grouped = labels is not None and 1 < len(groups) < len(alpha)
+        display = cls(
+            alpha=alpha,
+            sizes=sizes,
+            feature_names=_names_at_model(search, len(alpha)),
+            labels=np.asarray(labels)[: len(alpha)] if grouped else None,
+            groups=list(groups) if grouped else None,
+            scaled=X is not None,
+        )
+        return display.plot(ax, n_names=n_names, **scatter_kw)
+
+    def plot(self, ax=None, *, n_names=5, **scatter_kw):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        n_names : int, default=5
+            How many features to name, those with the largest coefficients.
+        **scatter_kw : dict
+            Passed to matplotlib's ``scatter``.
+
+        Returns
+        -------
+        self : PenaltyDisplay
+        """
+        ax = self._axes(ax, (6.4, 4.4))
+        x, free = self._places()
+        y = np.maximum(self.sizes, _SMALLEST * max(np.max(self.sizes), np.finfo(float).tiny))
+        style = {"s": 26, "alpha": 0.8, "linewidths": 0, **scatter_kw}
+        self.points_ = []
+        for number, (name, members) in enumerate(self._groups()):
+            at = members & ~free
+            self.points_.append(
+                ax.scatter(x[at], y[at], label=name, **{"color": f"C{number % 10}", **style})
+            )
+        if free.any():
+            style = {**style, "marker": "<", "color": "black", "label": "no penalty"}
+            self.points_.append(ax.scatter(x[free], y[free], **style))
+        ax.set(xscale="log", yscale="log")
+        ax.margins(0.12)
+        _at_least_two_decades(ax)
+        unit = ", columns of unit variance" if self.scaled else ""
+        ax.set(xlabel=f"penalty alpha{unit}", ylabel=f"size of coefficient{unit}")
+        ax.grid(alpha=0.3)
+        if 1 < len(self.points_) <= _MAX_LEGEND + 1:
+            ax.legend(frameon=False, title=None if self.groups is None else "group")
+        self.texts_ = _name_points(ax, self.feature_names, x, y, n_names)
+        return self
+
+    def _places(self):
+        """Abscissae, and which features have no penalty: those go to the left of all others."""
+        free = ~(np.asarray(self.alpha) > 0)
+        if free.all():
+            return np.ones(len(free)), free
+        return np.where(free, np.min(self.alpha[~free]) / 10.0, self.alpha), free
+
+    def _groups(self):
+        if self.labels is None:
+            return [("penalised", np.ones(len(self.alpha), dtype=bool))]
+        return [(str(group), self.labels == g) for g, group in enumerate(self.groups)]
+
+
+def _at_least_two_decades(ax):
+    """Widen axes on which a narrow range would look like a wide one."""
+    for low_high, set_limits in ((ax.get_xlim(), ax.set_xlim), (ax.get_ylim(), ax.set_ylim)):
+        low, high = np.log10(low_high)
+        widen = max(2.0 - (high - low), 0.0) / 2.0
+        set_limits(10.0 ** (low - widen), 10.0 ** (high + widen))
+
+
+def _before_model(best, X):
+    """Rows as they reach the linear model."""
+    before = [step for _, step in best.steps[:-1]] if isinstance(best, Pipeline) else []
+    return best[:-1].transform(X) if before else X
+
+
+def _variances(X):
+    if hasattr(X, "tocsr"):
+        mean = np.asarray(X.mean(axis=0)).ravel()
+        return np.maximum(np.asarray(X.multiply(X).mean(axis=0)).ravel() - mean**2, 0.0)
+    return np.var(np.asarray(X, dtype=float), axis=0)
+
+
+def _names_at_model(search, n_features):
+    """Names of the columns that reach the linear model."""
+    best = search.best_estimator_
+    model = best[-1] if isinstance(best, Pipeline) else best
+    names = getattr(model, "feature_names_in_", None)
+    if names is None and isinstance(best, Pipeline) and len(best) > 1:
+        try:
+            names = best[:-1].get_feature_names_out()
+        except (AttributeError, ValueError):
+            names = None
+    return [f"x{j}" for j in range(n_features)] if names is None else [str(n) for n in names]
+
+
+def _name_points(ax, names, x, y, n_names):
+    """Names beside the points with the largest ordinates, where they cover least."""
+    ax.figure.draw_without_rendering()  # the layout decides where the points are
+    to_points = 72.0 / ax.figure.dpi
+    at = ax.transData.transform(np.column_stack([x, y])) * to_points
+    inside = np.array(ax.bbox.extents) * to_points
+    placed, texts = [], []
+    for j in np.argsort(-y, kind="stable")[:n_names]:
+        width = _LETTER_WIDTH * len(names[j])
+        boxes = [_label_box(at[j], width, way) for way in _WAYS]
+        costs = [_covered(box, at, placed, inside) for box in boxes]
+        best = int(np.argmin(costs))
+        placed.append(boxes[best])
+        left, bottom = boxes[best][:2] - at[j]
+        texts.append(
+            ax.annotate(
+                names[j],
+                (x[j], y[j]),
+                xytext=(left, bottom + 2.0),
+                textcoords="offset points",
+                fontsize=8,
+                arrowprops=_LEADER if abs(_WAYS[best][1]) > 1.0 else None,
+            )
+        )
+    return texts
+
+
+def _label_box(point, width, way):
+    """Left, bottom, right, top of a label on a side of a point, so many lines above it."""
+    side, lines = way
+    left = point[0] + {1: 6.0, 0: -0.5 * width, -1: -6.0 - width}[side]
+    bottom = point[1] + (lines - 0.5) * _LABEL_HEIGHT
+    return np.array([left, bottom, left + width, bottom + _LABEL_HEIGHT])
+
+
+def _covered(box, points, placed, inside):
+    """How bad a place for a label is: points, labels and the edge it covers."""
+    left, bottom, right, top = box
+    over = (points[:, 0] > left - 3) & (points[:, 0] < right + 3)
+    over &= (points[:, 1] > bottom - 2) & (points[:, 1] < top + 2)
+    clash = sum(left < b[2] and b[0] < right and bottom < b[3] and b[1] < top for b in placed)
+    out = (left < inside[0]) + (bottom < inside[1]) + (right > inside[2]) + (top > inside[3])
+    return int(over.sum()) + 10 * clash + 10 * int(out)

@@ -1,0 +1,132 @@
+"""Quasi-Newton matrices: the textbook's recursions, pairs that move with theta, refusals."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sk_qnbo.curvature import BFGS, CURVATURES, SR1
+
+STACK, LENGTH = 3, 6
+
+
+class Scaling:
+    """A start matrix that is a diagonal."""
+
+    def __init__(self, inverse):
+        self.inverse = inverse
+
+    def solve(self, v):
+        return self.inverse * v
+
+
+def made_pairs(n_pairs, seed=0):
+    """Hessians of quadratics, steps, and what the Hessians make of them."""
+    rng = np.random.default_rng(seed)
+    R = rng.normal(size=(STACK, LENGTH, LENGTH))
+    H = R @ R.transpose(0, 2, 1) + np.eye(LENGTH)
+    steps = rng.normal(size=(n_pairs, STACK, LENGTH))
+    return H, [(s, np.einsum("kij,kj->ki", H, s)) for s in steps]
+
+
+def made_curvature(formula, pairs=(), limit=None, diagonal=None, inverse=0.5):
+    diagonal = np.zeros((STACK, LENGTH)) if diagonal is None else diagonal
+    curvature = CURVATURES[formula](Scaling(inverse), diagonal, limit=limit)
+    for s, y in pairs:
+        curvature = curvature.update(s, y)
+    return curvature
+
+
+def matrix_of(curvature):
+    """Columns of the inverse Hessian of each member, ``(n_stack, n_lower, n_lower)``."""
+    unit = np.eye(LENGTH)
+    return np.stack([curvature.solve(np.tile(e, (STACK, 1))) for e in unit], axis=2)
+
+
+@pytest.mark.parametrize("formula", CURVATURES)
+def test_the_newest_pair_is_kept_exactly(formula):
+    _, pairs = made_pairs(4)
+    for n in range(1, 5):
+        s, y = pairs[n - 1]
+        assert_allclose(made_curvature(formula, pairs[:n]).solve(y), s, rtol=1e-9, atol=1e-9)
+
+
+def test_bfgs_equals_the_dense_recursion():
+    _, pairs = made_pairs(8)
+    got = matrix_of(made_curvature("bfgs", pairs))
+    for k in range(STACK):
+        M = 0.5 * np.eye(LENGTH)
+        for s, y in pairs:
+            V = np.eye(LENGTH) - np.outer(s[k], y[k]) / (s[k] @ y[k])
+            M = V @ M @ V.T + np.outer(s[k], s[k]) / (s[k] @ y[k])
+        assert_allclose(got[k], M, rtol=1e-9, atol=1e-9)
+
+
+def test_bfgs_stays_symmetric_and_positive():
+    M = matrix_of(made_curvature("bfgs", made_pairs(8)[1]))
+    assert_allclose(M, M.transpose(0, 2, 1), atol=1e-10)
+    assert np.linalg.eigvalsh(M).min() > 0
+
+
+def test_sr1_keeps_every_pair_of_a_quadratic():
+    _, pairs = made_pairs(4)
+    curvature = made_curvature("sr1", pairs)
+    for s, y in pairs:
+        assert_allclose(curvature.solve(y), s, rtol=1e-8, atol=1e-8)
+
+
+def test_sr1_is_the_inverse_after_as_many_pairs_as_coefficients():
+    H, pairs = made_pairs(LENGTH)
+    got = matrix_of(made_curvature("sr1", pairs))
+    assert_allclose(got @ H, np.tile(np.eye(LENGTH), (STACK, 1, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("formula", CURVATURES)
+def test_pairs_moved_along_theta_are_the_pairs_made_there(formula):
+    A, pairs = made_pairs(3)
+    rng = np.random.default_rng(1)
+    old, new = rng.uniform(0.1, 9.0, size=(2, STACK, LENGTH))
+    there = [(s, y + old * s) for s, y in pairs]  # exact pairs of A + diag(old)
+    moved = made_curvature(formula, there, diagonal=old).at(Scaling(0.7), new)
+    made = made_curvature(formula, [(s, y + new * s) for s, y in pairs], diagonal=new, inverse=0.7)
+    assert_allclose(matrix_of(moved), matrix_of(made), rtol=1e-9, atol=1e-9)
+    H = A + new[:, :, None] * np.eye(LENGTH)
+    s = pairs[-1][0]
+    assert_allclose(moved.solve(np.einsum("kij,kj->ki", H, s)), s, atol=1e-9)
+
+
+@pytest.mark.parametrize("formula", CURVATURES)
+@pytest.mark.parametrize("what", ["a step of zero", "a step that learns nothing"])
+def test_a_refused_pair_leaves_the_others_of_the_stack_alone(formula, what):
+    _, pairs = made_pairs(2)
+    before = made_curvature(formula, pairs[:1])
+    s, y = (a.copy() for a in pairs[1])
+    if what == "a step of zero":
+        s[0], y[0] = 0.0, 0.0
+    elif formula == "bfgs":
+        y[0] = -s[0]
+    else:
+        s[0] = before.solve(y)[0]  # nothing is left to correct: s - H y is zero
+    after = before.update(s, y)
+    v = np.random.default_rng(2).normal(size=(STACK, LENGTH))
+    assert_allclose(after.solve(v)[0], before.solve(v)[0], rtol=1e-12)
+    full = before.update(*pairs[1])
+    assert_allclose(after.solve(v)[1:], full.solve(v)[1:], rtol=1e-12)
+
+
+@pytest.mark.parametrize("formula", CURVATURES)
+def test_the_limit_keeps_the_newest_pairs(formula):
+    _, pairs = made_pairs(5)
+    limited = made_curvature(formula, pairs, limit=2)
+    assert len(limited.pairs) == len(limited.terms) == 2
+    assert_allclose(matrix_of(limited), matrix_of(made_curvature(formula, pairs[3:])), atol=1e-10)
+    assert made_curvature(formula, pairs, limit=0).pairs == ()
+
+
+@pytest.mark.parametrize("formula", [BFGS, SR1])
+def test_an_update_leaves_the_old_matrix_as_it_was(formula):
+    _, pairs = made_pairs(2)
+    old = formula(Scaling(0.5), np.zeros((STACK, LENGTH))).update(*pairs[0])
+    before = matrix_of(old)
+    old.update(*pairs[1])
+    old.at(Scaling(0.1), np.ones((STACK, LENGTH)))
+    assert_array_equal(matrix_of(old), before)

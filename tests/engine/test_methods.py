@@ -1,0 +1,194 @@
+"""The contract of every bilevel method, and what is special about qNBO."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine.references import (
+    CASES,
+    central_differences,
+    dense_hypergradient,
+    dense_value,
+    made,
+    relative_error,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sk_qnbo.curvature import BFGS, STARTS
+from sk_qnbo.methods import METHODS, QNBO
+from sk_qnbo.methods.qnbo import QNBOMemory
+from sk_qnbo.problems import CountedProblem
+from sk_qnbo.solvers.linear_systems import REFINEMENTS
+
+SOME = ["binary per feature", "softmax", "ridge", "binary, rows few", "binary sparse"]
+
+
+def held_still(method, case, times=8):
+    memory = method.start(case.problem, case.theta)
+    for _ in range(times):
+        seen = method.estimate(case.problem, case.theta, memory)
+        memory = seen.memory
+    return seen
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", SOME)
+def test_holding_theta_still_approaches_the_hypergradient(case, name):
+    case = made(**CASES[case])
+    times = 80 if METHODS[name].tol_decay < 1 else 8
+    seen = held_still(METHODS[name], case, times)
+    want = dense_hypergradient(case, case.theta)
+    assert relative_error(seen.gradient, want) < METHODS[name].accuracy
+    assert seen.value == pytest.approx(dense_value(case, case.theta), rel=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_exact_hypergradient_is_that_of_differences(case):
+    case = made(**CASES[case])
+    got = held_still(METHODS["exact"], case, times=2).gradient
+    want = central_differences(lambda theta: dense_value(case, theta), case.theta, 1e-4)
+    assert relative_error(got, want) < 1e-6
+    assert relative_error(got, dense_hypergradient(case, case.theta)) < 1e-6
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", ["binary per feature", "ridge, rows few"])
+def test_an_estimate_is_pure(case, name):
+    case, method = made(**CASES[case]), METHODS[name]
+    memory = held_still(method, case, times=1).memory
+    theta, kept = case.theta + 0.1, copy.deepcopy(memory)
+    one, two = (method.estimate(case.problem, theta, memory) for _ in range(2))
+    assert one.value == two.value
+    assert_array_equal(one.gradient, two.gradient)
+    assert_array_equal(one.point.W, two.point.W)
+    assert_array_equal(memory.point.W, kept.point.W)
+    assert memory.n_thetas == kept.n_thetas and len(memory.pairs) == len(kept.pairs)
+    for pair, was in zip(memory.pairs, kept.pairs):
+        assert_array_equal(pair, was)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("loss, outputs", [("binary", 1), ("softmax", 3), ("squared", 2)])
+def test_equal_folds_are_one_fold(loss, outputs, name):
+    many, one = (
+        made(loss=loss, outputs=outputs, folds=folds, equal_folds=True, prior=0.0)
+        for folds in (3, 1)
+    )
+    one = replace(one, theta=many.theta)
+    penalty = many.problem.penalty
+    one.problem.penalty = replace(penalty, offset=penalty.offset[:1], columns=penalty.columns[:1])
+    a, b = held_still(METHODS[name], many, 3), held_still(METHODS[name], one, 3)
+    assert a.value == pytest.approx(b.value, rel=1e-9)
+    assert_allclose(a.gradient, b.gradient, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_products_stay_within_the_budget(name):
+    case = made(**CASES["binary sparse"])
+    counted, method = CountedProblem(case.problem), METHODS[name]
+    memory = method.start(counted, case.theta)
+    seen = method.estimate(counted, case.theta, memory)
+    assert counted.calls["upper"] == counted.calls["cross"] == 1
+    assert 1 <= counted.calls["hvp"] <= max(method.n_refine, 1)
+    assert seen.n_iter <= method.max_iter
+    assert counted.products == case.problem.products > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_warm_start_spends_no_more_than_a_cold_one(name):
+    case, method = made(**CASES["binary per feature"]), METHODS[name]
+    near = case.theta + 0.01
+    warm = method.estimate(case.problem, near, held_still(method, case, 1).memory)
+    cold = method.estimate(case.problem, near, method.start(case.problem, near))
+    assert warm.n_iter <= cold.n_iter + (method.tol_decay < 1)
+
+
+# --------------------------------------------------------------------------- what refinement does
+
+
+def adjoint_system(case):
+    """The lower fit at theta, the right-hand side, and an empty BFGS matrix on a start."""
+    problem, theta = case.problem, case.theta
+    fit = METHODS["exact"].fit_lower(problem, theta)
+    b = problem.upper(theta, fit.point)[2]
+    diagonal = problem.diagonal(theta)
+    return fit.point, b, BFGS(STARTS["diagonal"](problem, fit.point).factor(diagonal), diagonal)
+
+
+def preconditioned_cg(hvp, solve, b, u, n):
+    """Iterates of conjugate gradients on each member of a stack, from Hestenes and Stiefel."""
+    r = b - hvp(u)
+    z = solve(r)
+    p = z
+    for _ in range(n):
+        Hp, rz = hvp(p), (r * z).sum(axis=1, keepdims=True)
+        t = rz / (p * Hp).sum(axis=1, keepdims=True)
+        u, r = u + t * p, r - t * Hp
+        z = solve(r)
+        p = z + (r * z).sum(axis=1, keepdims=True) / rz * p
+        yield u
+
+
+@pytest.mark.parametrize("refinement", ["steps", "cg"])
+@pytest.mark.parametrize("case", ["binary per feature", "ridge, rows few"])
+def test_exact_steps_without_shared_pairs_are_conjugate_gradients(case, refinement):
+    case = made(**CASES[case])
+    problem, theta = case.problem, case.theta
+    point, b, curvature = adjoint_system(case)
+    u0 = curvature.solve(b)
+    want = preconditioned_cg(
+        lambda v: problem.hvp(theta, point, v), curvature.factor.solve, b, u0, 5
+    )
+    for n, u in enumerate(want, start=1):
+        refined = REFINEMENTS[refinement](problem, theta, point, b, curvature, u0, 0.0, n + 1)
+        assert refined.n_products == n + 1
+        assert relative_error(refined.u, u) < 1e-8
+
+
+@pytest.mark.parametrize("refinement", REFINEMENTS)
+def test_refinement_ends_at_the_solution(refinement):
+    case = made(**CASES["binary per feature"])
+    point, b, curvature = adjoint_system(case)
+    args = (case.problem, case.theta, point, b, curvature, curvature.solve(b))
+    refined = REFINEMENTS[refinement](*args, 1e-8, 60)
+    assert refined.residual <= 1e-8
+    assert relative_error(case.problem.hvp(case.theta, point, refined.u), b) < 1e-6
+    assert REFINEMENTS[refinement](*args, 1e-1, 60).n_products < refined.n_products
+
+
+def test_zero_refinement_is_shine():
+    case = made(**CASES["binary per feature"])
+    problem, method = case.problem, QNBO(n_refine=0)
+    seen = method.estimate(problem, case.theta, method.start(problem, case.theta))
+    fit = method.fit_lower(problem, case.theta)
+    _, grad_theta, b = problem.upper(case.theta, fit.point)
+    u = fit.curvature.solve(b)
+    want = grad_theta - problem.cross(case.theta, fit.point, u)
+    assert_allclose(seen.gradient, want, rtol=1e-12)
+    assert METHODS["shine"] == replace(method, accuracy=METHODS["shine"].accuracy)
+
+
+@pytest.mark.parametrize("case", ["binary per feature", "softmax", "ridge"])
+def test_the_value_of_a_rough_fit_is_off_by_second_order_only(case):
+    case = made(**CASES[case])
+    problem, theta = case.problem, case.theta
+    best = held_still(METHODS["exact"], case, 2)
+    w = problem.array(best.point)
+    off = np.random.default_rng(0).normal(size=w.shape)
+    method = QNBO(max_iter=0, n_refine=200, adjoint_tol=1e-10)
+    errors, plain = [], []
+    for size in (1e-2, 1e-3):
+        point = problem.at(w + size * off)
+        seen = method.estimate(problem, theta, QNBOMemory(point))
+        errors.append(abs(seen.value - best.value))
+        plain.append(abs(problem.upper(theta, point)[0] - best.value))
+    assert errors[0] > 30 * errors[1]
+    assert errors[1] < 0.1 * plain[1]
+
+
+def test_pairs_are_carried_from_theta_to_theta():
+    case = made(**CASES["binary sparse"])
+    seen = held_still(METHODS["qnbo-bfgs"], case, 1)
+    assert 0 < len(seen.memory.pairs) <= METHODS["qnbo-bfgs"].n_pairs
+    assert held_still(METHODS["hoag"], case, 1).memory.pairs == ()

@@ -1,0 +1,172 @@
+"""The upper loop on a bilevel problem whose solution is known in closed form."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sk_qnbo._minimize import judge, minimize_bilevel
+from sk_qnbo.methods import METHODS
+from sk_qnbo.problems import BilevelProblem, CountedProblem
+
+
+class Shrinkage(BilevelProblem):
+    """Lower ``a/2 |w - c|^2 + 1/2 sum_j e^theta_j w_j^2``, upper ``1/2 mean_k |w_k - t|^2``.
+
+    Closed form: ``w_kj = a_j c_kj / (a_j + e^theta_j)``; for one fold the best
+    ``theta_j = log(a_j c_j / t_j - a_j)``.
+    """
+
+    def __init__(self, folds=1, d=4, knows_diagonal=True, seed=0):
+        rng = np.random.default_rng(seed)
+        self.n_stack, self.n_lower, self.n_upper = folds, d, d
+        self.a, self.t = rng.uniform(1.0, 5.0, size=d), rng.uniform(0.5, 1.0, size=d)
+        self.c = self.t * rng.uniform(1.2, 3.0, size=(folds, d))
+        self.knows_diagonal = knows_diagonal
+
+    def lower(self, theta, w):
+        s = np.exp(theta)
+        value = 0.5 * (self.a * (w - self.c) ** 2 + s * w**2).sum(axis=1)
+        return value, self.a * (w - self.c) + s * w
+
+    def hvp(self, theta, w, v):
+        return (self.a + np.exp(theta)) * v
+
+    def cross(self, theta, w, u):
+        return (np.exp(theta) * w * u).sum(axis=0)
+
+    def upper(self, theta, w):
+        value = 0.5 * np.square(w - self.t).sum() / self.n_stack
+        return value, np.zeros(self.n_upper), (w - self.t) / self.n_stack
+
+    def curvature_bound(self, theta):
+        return np.tile(self.a + np.exp(theta), (self.n_stack, 1))
+
+    def diagonal(self, theta):
+        return np.tile(np.exp(theta), (self.n_stack, 1)) if self.knows_diagonal else None
+
+    def fitted(self, theta):
+        return self.a * self.c / (self.a + np.exp(theta))
+
+    def value(self, theta):
+        return 0.5 * np.square(self.fitted(theta) - self.t).sum() / self.n_stack
+
+    def best(self):
+        """Zero of each coordinate's derivative: a weighted mean of the folds' ``c``."""
+        return np.log(self.a * (self.c**2).sum(axis=0) / (self.c.sum(axis=0) * self.t) - self.a)
+
+
+@pytest.mark.parametrize("knows_diagonal", [True, False])
+@pytest.mark.parametrize("folds", [1, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_minimum_is_the_closed_form(method, folds, knows_diagonal):
+    problem = Shrinkage(folds, knows_diagonal=knows_diagonal)
+    result = minimize_bilevel(problem, np.zeros(4), method=method, tol=1e-9, max_iter=200)
+    want = problem.value(problem.best())
+    assert result.converged, result.message
+    assert result.value - want < 1e-5
+    if METHODS[method].accuracy <= 1e-3:
+        assert_allclose(result.theta, problem.best(), atol=2e-2)
+    assert_allclose(result.w, problem.fitted(result.theta), atol=1e-4)
+
+
+def test_the_toy_is_consistent():
+    problem, theta = Shrinkage(3), np.linspace(-1, 1, 4)
+    method = METHODS["exact"]
+    seen = method.estimate(problem, theta, method.start(problem, theta))
+    h = 1e-5
+    want = [(problem.value(theta + e) - problem.value(theta - e)) / (2 * h) for e in h * np.eye(4)]
+    assert_allclose(seen.gradient, want, rtol=1e-6, atol=1e-9)
+    assert_allclose(problem.lower(theta, problem.fitted(theta))[1], 0.0, atol=1e-12)
+
+
+def test_bounds_are_kept_and_reached():
+    problem = Shrinkage()
+    best = problem.best()
+    low, high = best - np.array([5.0, 5.0, -0.5, 5.0]), best + np.array([5.0, -0.5, 5.0, 5.0])
+    low[3] = high[3] = best[3] + 1.0  # stands still
+    start = np.clip(np.zeros(4), low, high)
+    seen = []
+    result = minimize_bilevel(
+        problem, start, bounds=(low, high), tol=1e-9, callback=lambda row: seen.append(row)
+    )
+    want = np.clip(best, low, high)
+    assert_allclose(result.theta, want, atol=2e-2)
+    assert_array_equal(result.theta[1:], want[1:])
+    assert result.stationarity < 1e-3
+    assert len(seen) == len(result.history)
+
+
+def test_a_start_outside_the_bounds_is_moved_inside():
+    result = minimize_bilevel(Shrinkage(), np.full(4, 9.0), bounds=(-1.0, 1.0), max_iter=0)
+    assert_array_equal(result.theta, np.ones(4))
+
+
+def test_crossed_bounds_are_an_error_that_names_the_coordinate():
+    with pytest.raises(ValueError, match=r"coordinate 2 \(3\) is above its upper bound \(1\)"):
+        minimize_bilevel(Shrinkage(), np.zeros(4), bounds=([0, 0, 3, 0], np.ones(4)))
+
+
+def test_an_unknown_method_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match="method must be one of .*qnbo-bfgs.* got 'newton'"):
+        minimize_bilevel(Shrinkage(), np.zeros(4), method="newton")
+
+
+def test_time_is_kept():
+    result = minimize_bilevel(Shrinkage(), np.zeros(4), max_time=0.0)
+    assert len(result.history) == 1 and not result.converged
+    assert "max_time" in result.message
+    assert_array_equal(result.theta, np.zeros(4))
+
+
+def test_max_iter_is_kept():
+    result = minimize_bilevel(Shrinkage(), np.zeros(4), max_iter=2, tol=1e-12)
+    assert result.n_iter == 2 and len(result.history) == 3 and not result.converged
+    assert "max_iter=2" in result.message
+
+
+def test_the_callback_sees_rows_and_can_stop():
+    rows = []
+    result = minimize_bilevel(
+        Shrinkage(), np.zeros(4), callback=lambda row: rows.append(row) or len(rows) == 3
+    )
+    assert len(rows) == len(result.history) == 3 and not result.converged
+    assert "callback" in result.message
+    wanted = {"value", "gradient_norm", "residual", "lower_iterations", "products", "seconds"}
+    assert wanted <= set(rows[0])
+    assert np.all(np.diff([row["seconds"] for row in rows]) >= 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_judge_says_the_value_of_a_sharp_fit(method):
+    problem = Shrinkage(3)
+    rough = minimize_bilevel(problem, np.zeros(4), method=method, max_iter=1, final=False)
+    judged = judge(problem, rough)
+    assert judged.value == pytest.approx(problem.value(rough.theta), rel=1e-6)
+    assert_allclose(judged.w, problem.fitted(rough.theta), atol=1e-6)
+    assert_array_equal(judged.theta, rough.theta)
+
+
+def test_going_on_from_a_memory_is_cheaper_than_anew():
+    problem = Shrinkage(3)
+    result = minimize_bilevel(problem, np.zeros(4), final=False)
+    again = minimize_bilevel(problem, result.theta, memory=result.memory, final=False)
+    anew = minimize_bilevel(problem, result.theta, final=False)
+    assert again.history[0]["lower_iterations"] <= anew.history[0]["lower_iterations"]
+    assert_allclose(again.value, result.value, rtol=1e-3, atol=1e-8)
+
+
+def test_calls_of_oracles_are_counted():
+    problem = CountedProblem(Shrinkage())
+    theta, w = np.zeros(4), np.zeros((1, 4))
+    problem.lower(theta, w)
+    problem.lower(theta, w)
+    problem.hvp(theta, w, w)
+    problem.cross(theta, w, w)
+    assert dict(problem.calls) == {"lower": 2, "hvp": 1, "cross": 1}
+    assert problem.n_upper == 4 and problem.products == 0
+
+
+def test_a_fixed_theta_takes_one_estimate():
+    problem = CountedProblem(Shrinkage())
+    result = minimize_bilevel(problem, np.zeros(4), bounds=(0.0, 0.0), final=False)
+    assert problem.calls["upper"] == 1 and result.n_iter == 0 and result.converged
