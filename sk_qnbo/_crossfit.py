@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import Parallel, delayed
 
-from ._ladder import Stack, climb, fit_rungs
+from ._ladder import climb, fit_rungs
+from ._stack import Stack, inner_splits
 from .problems import LOSSES
 
 
@@ -32,26 +33,6 @@ class Judged:
     scores: dict
 
 
-def inner_splits(train, valid, outer):
-    """Folds inside the training rows of fold ``outer``: the other folds, without its rows.
-
-    The boundaries of the folds stay, so groups stay together and order stays order.
-
-    Parameters
-    ----------
-    train, valid : ndarray of bool of shape (n_folds, n_rows)
-
-    Returns
-    -------
-    train, valid : ndarray of bool of shape (at most n_folds - 1, n_rows)
-    """
-    inside = train[outer]
-    others = np.arange(len(train)) != outer
-    inner_train, inner_valid = train[others] & inside, valid[others] & inside
-    use = inner_train.any(axis=1) & inner_valid.any(axis=1)
-    return inner_train[use], inner_valid[use]
-
-
 def judge_fold(folds, design, fold, names, W, alpha, scoring):
     """Judge models ``W (n_rungs, n_outputs, n_columns)`` on the validation rows of one fold."""
     judged = np.flatnonzero(folds.valid[fold] > 0)
@@ -63,7 +44,7 @@ def judge_fold(folds, design, fold, names, W, alpha, scoring):
     weights = folds.valid[fold][judged]
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
-        scores = scoring(X[judged], folds.index[judged], coef, intercept, alpha)
+        scores = scoring(folds, fold, judged, coef, intercept, alpha)
     return Judged(tuple(names), folds.index[judged], weights, losses, scores)
 
 

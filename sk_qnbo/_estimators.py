@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn import get_config
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer
@@ -46,24 +48,33 @@ def _from_logistic(e):
     if e.penalty not in ("l2", "deprecated") or ratio not in (None, 0, 0.0):
         which = "l1_ratio" if e.penalty in ("l2", "deprecated") else "penalty"
         _refuse(e, which, "only the squared (L2) penalty is tuned", "Use penalty='l2'.")
-    if e.solver == "liblinear":
+    if e.solver == "liblinear" and e.fit_intercept:
         _refuse(e, "solver", "liblinear penalises the intercept", "Use solver='lbfgs'.")
     if getattr(e, "multi_class", "auto") == "ovr":
-        _refuse(e, "multi_class", "several classes are fitted by one softmax",
-                "Leave it out, or wrap the search in OneVsRestClassifier.")
+        _refuse(
+            e,
+            "multi_class",
+            "several classes are fitted by one softmax",
+            "Leave it out, or wrap the search in OneVsRestClassifier.",
+        )
     if e.dual:
         _refuse(e, "dual", "it belongs to liblinear", "Use dual=False.")
     return MultiPenaltyLogisticRegression(
-        fit_intercept=e.fit_intercept, class_weight=e.class_weight,
-        max_iter=e.max_iter, tol=min(e.tol, 1e-8),
+        fit_intercept=e.fit_intercept,
+        class_weight=e.class_weight,
+        max_iter=e.max_iter,
+        tol=min(e.tol, 1e-8),
     )
 
 
 def _ridge_settings(e):
     if e.positive:
         _refuse(e, "positive", "coefficients are not constrained", "Use positive=False.")
-    return {"fit_intercept": e.fit_intercept, "max_iter": e.max_iter or 1000,
-            "tol": min(e.tol, 1e-8)}
+    return {
+        "fit_intercept": e.fit_intercept,
+        "max_iter": e.max_iter or 1000,
+        "tol": min(e.tol, 1e-8),
+    }
 
 
 def _from_ridge(e):
@@ -89,12 +100,44 @@ TUNABLE = {
 
 
 def split_pipeline(estimator):
-    """The steps before the model (a Pipeline or None), the model, and its step name or None."""
+    """Take a pipeline apart.
+
+    Returns
+    -------
+    transformer : Pipeline or None
+        The steps before the model; None where they do nothing.
+    model : estimator
+    step : str or None
+        Name of the model as a parameter of the pipeline; None where there is no pipeline.
+    """
     if not isinstance(estimator, Pipeline):
         return None, estimator, None
-    name, model = estimator.steps[-1]
-    before = [step for step in estimator.steps[:-1] if step[1] not in (None, "passthrough")]
-    return (Pipeline(before) if before else None), model, name
+    name, last = estimator.steps[-1]
+    inner, model, step = split_pipeline(last)
+    parts = [part for part in (_before_model(estimator), inner) if part is not None]
+    transformer = parts[0] if parts else None
+    if len(parts) > 1:
+        transformer = Pipeline([("outer", parts[0]), ("inner", parts[1])])
+    return transformer, model, name if step is None else f"{name}__{step}"
+
+
+def _before_model(pipeline):
+    """The steps of a pipeline before its last; None where they do nothing."""
+    steps = [step for _, step in pipeline.steps[:-1] if step not in (None, "passthrough")]
+    for step in steps:
+        if hasattr(step, "fit_resample"):
+            raise ValueError(
+                f"the pipeline step {type(step).__name__} adds or drops rows, which the folds "
+                "cannot follow. Use class_weight or sample_weight in its place."
+            )
+    return pipeline[:-1] if steps else None
+
+
+def with_model(estimator, step, model):
+    """The estimator as it will be refitted: ``model`` in the place of the tuned one."""
+    if step is None:
+        return model
+    return clone(estimator).set_params(**{step: model})
 
 
 def tunable(model):
@@ -103,11 +146,20 @@ def tunable(model):
         known = ", ".join(cls.__name__ for cls in TUNABLE)
         raise ValueError(
             f"estimator must be one of {known}, or a Pipeline that ends in one of them; "
-            f"got {type(model).__name__}. Other models have no penalty that a gradient reaches: "
+            f"got {model!r}. Other models have no penalty that a gradient reaches: "
             "use GridSearchCV for them."
         )
     convert, family = TUNABLE[type(model)]
-    return Tunable(convert(model), family)
+    return Tunable(_with_requests(convert(model), model), family)
+
+
+def _with_requests(new, model):
+    """Let the new model ask for the metadata that the old one asks for."""
+    if get_config()["enable_metadata_routing"]:
+        asked = model.get_metadata_routing()
+        new.set_fit_request(**asked.fit.requests)
+        new.set_score_request(**asked.score.requests)
+    return new
 
 
 @dataclass(frozen=True)

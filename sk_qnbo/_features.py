@@ -1,66 +1,121 @@
-"""What the user says of features (groups, co-data, fixed penalties), checked and numbered."""
+"""What the user says of features (groups, co-data, fixed penalties), checked and numbered.
+
+Features are the ``n_final`` columns that reach the linear model when it is fitted on all rows.
+A pipeline's folds may have further columns (``n_features`` in all): they form a group of their
+own, or one each, and their co-data are the mean.
+"""
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 
 import numpy as np
 
 
-def _positions(columns, names, n_features, what):
-    """Positions of columns given by name or index."""
-    out = []
-    for column in np.atleast_1d(np.asarray(columns, dtype=object)):
-        if isinstance(column, str):
-            if names is None or column not in names:
-                raise ValueError(
-                    f"{what} names the column {column!r}, which X does not have; "
-                    "give names that reach the linear model, or integer positions."
-                )
-            out.append(int(np.flatnonzero(np.asarray(names, dtype=object) == column)[0]))
-        else:
-            if not -n_features <= int(column) < n_features:
-                raise ValueError(
-                    f"{what} holds the position {column}, but there are {n_features} features; "
-                    f"give 0 to {n_features - 1}."
-                )
-            out.append(int(column) % n_features)
-    return out
+def positions(columns, names, n_features, what):
+    """Positions of columns given by name, by index or by a boolean mask."""
+    columns = np.atleast_1d(np.asarray(columns, dtype=object))
+    if len(columns) == n_features and all(isinstance(c, bool | np.bool_) for c in columns):
+        return list(np.flatnonzero(columns.astype(bool)))
+    return [_position(column, names, n_features, what) for column in columns]
 
 
-def group_labels(penalty, names, n_features):
+def _position(column, names, n_features, what):
+    if isinstance(column, str):
+        if names is None or column not in names:
+            known = "X has no column names" if names is None else f"X has {_some(names)}"
+            raise ValueError(
+                f"{what} names the column {column!r}, but {known}; "
+                "give names of columns that reach the linear model, or integer positions."
+            )
+        return list(names).index(column)
+    if isinstance(column, bool | np.bool_) or not isinstance(column, Integral):
+        raise ValueError(
+            f"{what} holds {column!r}, which is neither a column name nor a position; "
+            "give strings or integers, or a boolean mask of all features."
+        )
+    if not -n_features <= column < n_features:
+        raise ValueError(
+            f"{what} holds the position {column}, but there are {n_features} features; "
+            f"give 0 to {n_features - 1}."
+        )
+    return int(column) % n_features
+
+
+def _some(names):
+    names = list(names)
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def _by_name(values, names, what):
+    """A data frame or series whose index are column names, in the order of the columns."""
+    index = getattr(values, "index", None)
+    if names is None or index is None or not hasattr(values, "reindex"):
+        return values
+    if not all(isinstance(label, str) for label in index):
+        return values
+    missing = [name for name in names if name not in index]
+    if missing:
+        raise ValueError(
+            f"{what} has an index of names that lacks {len(missing)} of the features, the first "
+            f"of them {missing[0]!r}; give a row for every feature, or an array in their order."
+        )
+    return values.loc[list(names)]
+
+
+def group_labels(penalty, names, n_final, n_features, fixed=None):
     """Group of each feature and the groups' names.
+
+    Parameters
+    ----------
+    penalty : the argument of ``QNBOSearchCV``
+    names : sequence of str of length n_features, or None
+    n_final, n_features : int
+    fixed : ndarray of shape (n_features,) or None
+        Fixed penalties; NaN where tuned. A mapping may leave out the columns that are fixed.
 
     Returns
     -------
     labels : ndarray of int of shape (n_features,) or None
         None where one penalty is shared.
     groups : list
+        Names of the groups; a further group, for columns that only folds have, has none.
     """
     if isinstance(penalty, str):
         if penalty == "shared":
             return None, []
         if penalty == "per_feature":
-            groups = list(names) if names is not None else list(range(n_features))
-            return np.arange(n_features), groups
+            groups = range(n_final) if names is None else names[:n_final]
+            return np.arange(n_features), list(groups)
         raise ValueError(
             f"penalty must be 'per_feature', 'shared', one group label per feature, or a mapping "
             f"from group names to columns; got {penalty!r}."
         )
     if isinstance(penalty, Mapping):
-        return _labels_of_mapping(penalty, names, n_features)
-    labels = np.asarray(penalty)
-    if labels.shape != (n_features,):
+        labels, groups = _labels_of_mapping(penalty, names, n_final, n_features, fixed)
+    else:
+        labels, groups = _labels_of_array(penalty, names, n_final)
+    extra = np.full(n_features - len(labels), len(groups))
+    labels = np.concatenate([labels, extra])
+    return np.where(labels < 0, len(groups), labels), groups
+
+
+def _labels_of_array(penalty, names, n_final):
+    labels = np.asarray(_by_name(penalty, names and names[:n_final], "penalty"))
+    if labels.shape != (n_final,):
         raise ValueError(
-            f"penalty names a group for {labels.size} features but {n_features} reach the linear "
-            "model; give one label per feature, or 'shared' or 'per_feature'."
+            f"penalty holds group labels of shape {labels.shape} but {n_final} features reach the "
+            "linear model; give one label per feature, or 'shared' or 'per_feature'."
         )
     groups, numbers = np.unique(labels, return_inverse=True)
-    return numbers, list(groups)
+    return numbers, groups.tolist()
 
 
-def _labels_of_mapping(penalty, names, n_features):
+def _labels_of_mapping(penalty, names, n_final, n_features, fixed):
     labels = np.full(n_features, -1)
     for number, (group, columns) in enumerate(penalty.items()):
-        at = _positions(columns, names, n_features, f"penalty group {group!r}")
+        at = positions(columns, names, n_features, f"penalty group {group!r}")
+        if not at:
+            raise ValueError(f"penalty group {group!r} is empty; name its columns or leave it out.")
         taken = [j for j in at if labels[j] >= 0]
         if taken:
             raise ValueError(
@@ -68,11 +123,14 @@ def _labels_of_mapping(penalty, names, n_features):
                 "put every column into one group."
             )
         labels[at] = number
-    if (labels < 0).any():
-        j = int(np.argmax(labels < 0))
+    left = labels[:n_final] < 0
+    if fixed is not None:
+        left &= np.isnan(fixed[:n_final])
+    if left.any():
+        j = int(np.argmax(left))
         raise ValueError(
-            f"penalty leaves {int((labels < 0).sum())} columns without a group, the first of them "
-            f"column {j}; put every column into one group."
+            f"penalty leaves {int(left.sum())} columns without a group, the first of them "
+            f"{j if names is None else names[j]!r}; put every column into one group."
         )
     return labels, list(penalty)
 
@@ -81,33 +139,41 @@ def fixed_penalties(unpenalized, names, n_features):
     """Penalties that are not tuned: NaN where they are; None where all are."""
     if unpenalized is None:
         return None
-    pairs = unpenalized.items() if isinstance(unpenalized, Mapping) else (
-        (column, 0.0) for column in np.atleast_1d(np.asarray(unpenalized, dtype=object)))
+    pairs = unpenalized
+    if not isinstance(unpenalized, Mapping):
+        pairs = dict.fromkeys(positions(unpenalized, names, n_features, "unpenalized"), 0.0)
     fixed = np.full(n_features, np.nan)
-    for column, value in pairs:
-        if not (np.isfinite(value) and value >= 0):
+    for column, value in pairs.items():
+        if not (isinstance(value, Real) and np.isfinite(value) and value >= 0):
             raise ValueError(
-                f"unpenalized fixes the penalty of column {column!r} at {value}; it must be "
-                "finite and zero or more."
+                f"unpenalized fixes the penalty of column {column!r} at {value!r}; it must be a "
+                "number, finite and zero or more."
             )
-        fixed[_positions([column], names, n_features, "unpenalized")] = value
+        fixed[_position(column, names, n_features, "unpenalized")] = value
     if not np.isnan(fixed).any():
         raise ValueError(
-            "unpenalized names every column, so that no penalty is left to tune; "
+            f"unpenalized names all {n_features} columns, so that no penalty is left to tune; "
             "leave at least one column out."
         )
     return fixed
 
 
-def standard_codata(codata, n_features):
-    """Co-data columns with mean zero and unit variance, or None."""
+def standard_codata(codata, names, n_final, n_features):
+    """Co-data columns with mean zero and unit variance ``(n_features, n_covariates)``, or None."""
     if codata is None:
         return None
-    values = np.asarray(codata, dtype=float)
-    values = values[:, None] if values.ndim == 1 else values
-    if values.ndim != 2 or len(values) != n_features:
+    given = _by_name(codata, names and names[:n_final], "codata")
+    try:
+        values = np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"codata has shape {np.shape(codata)} but {n_features} features reach the linear "
+            f"codata must hold numbers ({error}); encode what is not a number, for instance with "
+            "pandas.get_dummies."
+        ) from error
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or len(values) != n_final:
+        raise ValueError(
+            f"codata has shape {np.shape(codata)} but {n_final} features reach the linear "
             "model; give an array of shape (n_features, n_covariates)."
         )
     if not np.isfinite(values).all():
@@ -117,4 +183,6 @@ def standard_codata(codata, n_features):
             "for instance by the column's median, and add an indicator column."
         )
     spread = values.std(axis=0)
-    return (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    out = np.zeros((n_features, values.shape[1]))
+    out[:n_final] = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return out

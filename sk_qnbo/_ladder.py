@@ -6,13 +6,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ._minimize import minimize_bilevel
+from ._stack import ADAPTIVE, CODATA, LEVEL, SCALE
 from .methods import METHODS
-from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
-from .problems.design import Design
-
-# positions of the shared coefficients in theta
-LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
-EPS_ADAPTIVE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -45,117 +40,15 @@ class Rung:
     pilot: bool = False
 
     @property
-    def complexity(self):
-        """Order of the rungs in a tie: shared coefficients first, then departures."""
-        return len(self.free) if np.isinf(self.tau) else 100.0 - self.tau
+    def rank(self):
+        """Order in a tie: the learned scale, what else is shared and tuned, fixed, departures.
 
-
-@dataclass(frozen=True)
-class Folds:
-    """Rows, weights and targets of a stack of fits.
-
-    Attributes
-    ----------
-    X : array, sparse array, or list of those (one a fold)
-    targets : ndarray of shape (n_outputs, n_rows)
-    loss : {"binary", "softmax", "squared"}
-    train, valid : ndarray of shape (n_folds, n_rows)
-        Row weights; zero where the fold does not use the row so.
-    index : ndarray of int of shape (n_rows,)
-        Where the rows stand in the data that the search was given.
-    """
-
-    X: object
-    targets: np.ndarray
-    loss: str
-    train: np.ndarray
-    valid: np.ndarray
-    index: np.ndarray
-
-
-@dataclass(frozen=True)
-class PenaltySpec:
-    """What the user said of the penalties.
-
-    Attributes
-    ----------
-    n_features : int
-    labels : ndarray of int of shape (n_features,) or None
-        Group of each feature for the departures.
-    n_labels : int
-    codata : ndarray of shape (n_features, n_covariates)
-    fixed : ndarray of shape (n_features,) or None
-        NaN where tuned.
-    bounds : tuple of two floats
-        Smallest and largest penalty of a column of unit variance.
-    intercept : bool
-    """
-
-    n_features: int
-    labels: np.ndarray | None = None
-    n_labels: int = 0
-    codata: np.ndarray | None = None
-    fixed: np.ndarray | None = None
-    bounds: tuple = (1e-6, 1e10)
-    intercept: bool = True
-
-
-class Stack:
-    """The stack of folds of one search in internal coordinates, for every rung alike."""
-
-    def __init__(self, folds, spec):
-        self.spec, self.folds = spec, folds
-        self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
-        loss = LOSSES[folds.loss](folds.targets)
-        self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
-        self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
-        self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
-        self.center = None
-
-    def reference(self):
-        """Mean log variance and spread, what ``theta`` is measured from."""
-        s = self.log_variance.mean(axis=0)
-        return float(s.mean()), max(float(s.std()), 1e-3)
-
-    def penalty(self, reference, phi=None):
-        """The log-linear model in internal coordinates, the adaptive column filled by ``phi``."""
-        spec, s = self.spec, self.log_variance
-        mean, spread = reference
-        codata = np.zeros((spec.n_features, 0)) if spec.codata is None else spec.codata
-        columns = [np.ones_like(s), (s - mean) / spread,
-                   np.zeros_like(s) if phi is None else phi]
-        columns += [np.broadcast_to(c, s.shape) for c in codata.T]
-        offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
-        fixed = None if spec.fixed is None else spec.fixed / self.design.scale**2
-        return LogLinearPenalty(offset, np.stack(columns, axis=2), spec.labels, spec.n_labels,
-                                fixed)
-
-    def problem(self, reference, phi=None, rung=None, unit=1.0):
-        """The bilevel problem of a rung; ``unit`` is what one log-likelihood is worth in loss."""
-        penalty = self.penalty(reference, phi)
-        center, precision = np.zeros((2, penalty.n_upper))
-        if rung is not None:
-            for index, (mean, sd) in rung.prior.items():
-                spread = reference[1] if index == SCALE else 1.0
-                center[index], precision[index] = mean * spread, 1.0 / (sd * spread) ** 2
-            precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
-        return LinearProblem(self.data, penalty, precision * (unit / self.n_rows), center,
-                             self.spec.intercept)
-
-    def raw_alpha(self, fit):
-        """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
-        phi = None if fit.base is None else self.phi(fit.base.result.point)
-        alpha = self.penalty(self.reference(), phi).alpha(fit.theta) * self.design.scale**2
-        fixed = self.spec.fixed
-        return alpha if fixed is None else np.where(np.isnan(fixed), alpha, fixed)
-
-    def phi(self, point):
-        """The adaptive column from a pilot fit: minus the log of the relative squared size."""
-        W = point.W[..., : self.spec.n_features]
-        size = np.square(W).sum(axis=1)
-        size = size / np.maximum(size.mean(axis=1, keepdims=True), np.finfo(float).tiny)
-        phi = -np.log(size + EPS_ADAPTIVE)
-        return phi - phi.mean(axis=1, keepdims=True)
+        Measured on real sets (docs/quality.md): handing ties to the learned scale loses less
+        than handing them to the most constrained rung.
+        """
+        if not np.isinf(self.tau):
+            return 100.0 - self.tau
+        return len(self.free) - 1.0 if self.free else 50.0
 
 
 @dataclass(frozen=True)
@@ -227,24 +120,37 @@ def _left(settings, begun):
 
 def _tune(stack, reference, rung, done, settings, progress):
     begun = time.perf_counter()
-    before = min((done[name] for name in rung.after if name in done), key=lambda f: f.value,
-                 default=None)
+    before = min(
+        (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
+    )
     base = before if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.phi(base.result.point)
     unit = 1.0 if before is None or stack.folds.loss != "squared" else 2.0 * before.value
     problem = stack.problem(reference, phi, rung, unit)
     theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
-        problem, theta, method=settings.method, bounds=_box(stack, problem, reference, rung, theta),
-        max_iter=settings.max_iter, tol=settings.tol * (0.01 if np.isinf(rung.tau) else 1.0),
-        max_time=settings.left, memory=memory,
+        problem,
+        theta,
+        method=settings.method,
+        bounds=_box(stack, problem, reference, rung, theta),
+        max_iter=settings.max_iter,
+        tol=settings.tol * (0.01 if np.isinf(rung.tau) else 1.0),
+        max_time=settings.left,
+        memory=memory,
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         final=False,
     )
     low, high = _level_bounds(stack, reference)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
-    return RungFit(rung, result.theta, problem.fold_values(result.point), base, result,
-                   time.perf_counter() - begun, at_bound)
+    return RungFit(
+        rung,
+        result.theta,
+        problem.fold_values(result.point),
+        base,
+        result,
+        time.perf_counter() - begun,
+        at_bound,
+    )
 
 
 def _begin(stack, problem, reference, rung, before, settings):
@@ -274,7 +180,7 @@ def _scan(stack, problem, reference, theta, settings):
     low, high = _level_bounds(stack, reference)
     level = min(_null_level(stack, problem, theta), high)
     best, best_value, best_memory, worse = level, np.inf, memory, 0
-    while level >= low and worse < 3:
+    while level >= low and worse < 2:
         theta[LEVEL] = level
         seen = method.estimate(problem, theta, memory)
         memory = seen.memory
@@ -355,7 +261,9 @@ def fit_rungs(stack, reference, fits, method, tol=1e-7):
     return out
 
 
-TAUS = (30.0, 10.0, 3.0, 1.0, 0.3)
+TAUS = (10.0, 3.0, 1.0)
+# the exponents are few, but a handful of rows can send them far out (docs/quality.md)
+PRIOR = {SCALE: (0.5, 0.5), ADAPTIVE: (0.0, 0.3)}
 
 
 def ladder(*, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TAUS):
@@ -374,19 +282,24 @@ def ladder(*, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TA
     """
     codata = tuple(range(CODATA, CODATA + n_codata))
     if scale == "learn":
-        rungs = [Rung("standardised", fixed={SCALE: 1.0}), Rung("raw", fixed={SCALE: 0.0}),
-                 Rung("learned scale", (SCALE,), after=("standardised", "raw"))]
+        rungs = [
+            Rung("standardised", fixed={SCALE: 1.0}),
+            Rung("raw", fixed={SCALE: 0.0}),
+            Rung("learned scale", (SCALE,), after=("standardised", "raw")),
+        ]
         free = (SCALE,)
     else:
         rungs, free = [Rung("shared", fixed={SCALE: float(scale)})], ()
     if codata:
         free = free + codata
         rungs.append(Rung("codata", free, after=(rungs[-1].name,)))
+    prior = {index: PRIOR[index] for index in free if index in PRIOR}
     if adaptive:
         free = (*free, ADAPTIVE)
-        rungs.append(Rung("adaptive", free, after=(rungs[-1].name,), pilot=True))
+        prior[ADAPTIVE] = PRIOR[ADAPTIVE]
+        rungs.append(Rung("adaptive", free, after=(rungs[-1].name,), pilot=True, prior=prior))
     for tau in taus if departures else ():
         # without a prior the departures can say all that the shared coefficients say
         shared = free if tau > 0 else ()
-        rungs.append(Rung(f"tau={tau:g}", shared, tau, after=(rungs[-1].name,)))
+        rungs.append(Rung(f"tau={tau:g}", shared, tau, after=(rungs[-1].name,), prior=prior))
     return rungs

@@ -54,9 +54,7 @@ def resolve_method(method):
     if isinstance(method, Method):
         return method
     if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {sorted(METHODS)} or a Method, got {method!r}."
-        )
+        raise ValueError(f"method must be one of {sorted(METHODS)} or a Method, got {method!r}.")
     return METHODS[method]
 
 
@@ -111,8 +109,8 @@ def minimize_bilevel(
     theta = box.clip(theta)
     memory = method.start(counted, theta) if memory is None else memory
     begun, state, best, history = time.perf_counter(), None, None, []
-    message, converged = f"stopped at max_iter={max_iter}", False
-    for n_iter in range(max_iter + 1):
+    message, converged, restarts = f"stopped at max_iter={max_iter}", False, 3
+    for n_iter in range(max_iter + 1):  # noqa: B007 (how far it got is told)
         seen = method.estimate(counted, theta, memory)
         memory = seen.memory
         if state is None:
@@ -129,18 +127,30 @@ def minimize_bilevel(
             message, converged = "the next step promises less than tol", True
             break
         if step.exhausted(state):
-            message, converged = "no step lowers the value any more", True
-            break
+            accurate = best.residual <= np.sqrt(tol)
+            if accurate or restarts == 0:
+                message, converged = "no step lowers the value any more", accurate
+                break
+            # the estimates were too rough to judge a step: look again from the best theta
+            theta, state, restarts = state.theta, None, restarts - 1
+            continue
         if stop or (max_time is not None and row["seconds"] >= max_time):
             message = "stopped by the callback" if stop else f"stopped at max_time={max_time:g} s"
             break
         theta = step.trial(state, box)
     result = BilevelResult(
-        theta=state.theta, value=state.value, gradient=state.gradient,
-        w=problem.array(best.point), residual=best.residual,
+        theta=state.theta,
+        value=state.value,
+        gradient=state.gradient,
+        w=problem.array(best.point),
+        residual=best.residual,
         stationarity=float(np.abs(box.projected(state.theta, state.gradient)).max(initial=0.0)),
-        n_iter=n_iter, converged=converged, message=message, history=history,
-        memory=best.memory, point=best.point,
+        n_iter=n_iter,
+        converged=converged,
+        message=message,
+        history=history,
+        memory=best.memory,
+        point=best.point,
     )
     return judge(problem, result, method) if final else result
 
@@ -154,9 +164,7 @@ def judge(problem, result, method="exact", tol=1e-8):
     method = resolve_method(method)
     sharp = replace(method, tol=min(tol, method.tol), n_refine=0)
     seen = sharp.estimate(problem, result.theta, result.memory)
-    return replace(
-        result, value=seen.value, w=problem.array(seen.point), point=seen.point
-    )
+    return replace(result, value=seen.value, w=problem.array(seen.point), point=seen.point)
 
 
 def _bounds(bounds, theta):

@@ -1,99 +1,13 @@
-"""Checks of what the search is given, and what it says of how it went."""
+"""What a search found: the table, the choice, and what the user should be told."""
 
 import warnings
+from numbers import Integral
 
 import numpy as np
-from sklearn import get_config
 from sklearn.exceptions import ConvergenceWarning
 
-from ._results import paired_errors
-
-
-def routing_enabled():
-    """Whether scikit-learn routes metadata."""
-    return bool(get_config()["enable_metadata_routing"])
-
-
-def step_weight(fit_params):
-    """The sample weights among parameters routed to an estimator or to a pipeline's steps."""
-    for name, value in fit_params.items():
-        if name == "sample_weight" or name.endswith("__sample_weight"):
-            return value
-    return None
-
-
-def check_choices(search):
-    """Errors for constructor arguments that are neither of their choices."""
-    shrinkage, scale = search.shrinkage, search.scale
-    if not (shrinkage == "cv" if isinstance(shrinkage, str) else _is_number(shrinkage, 0)):
-        raise ValueError(
-            f"shrinkage must be 'cv' or a number, zero or more (numpy.inf for no departures); "
-            f"got {shrinkage!r}."
-        )
-    if not (scale == "learn" if isinstance(scale, str) else _is_number(scale)):
-        raise ValueError(
-            f"scale must be 'learn' or a number (1 as if standardised, 0 raw); got {scale!r}."
-        )
-    bounds = np.asarray(search.alpha_bounds, dtype=float)
-    if bounds.shape != (2,) or not 0 < bounds[0] < bounds[1] < np.inf:
-        raise ValueError(
-            f"alpha_bounds must be two positive finite numbers, the smaller first; "
-            f"got {search.alpha_bounds!r}."
-        )
-
-
-def _is_number(value, low=-np.inf):
-    try:
-        return float(value) >= low
-    except (TypeError, ValueError):
-        return False
-
-
-def masks(splits, n_rows):
-    """Boolean masks ``(n_splits, n_rows)`` of training and validation rows, checked."""
-    if not splits:
-        raise ValueError("cv gives no split; give at least two.")
-    train, valid = np.zeros((2, len(splits), n_rows), dtype=bool)
-    for k, (fit, judge) in enumerate(splits):
-        train[k, fit], valid[k, judge] = True, True
-    empty = np.flatnonzero(~train.any(axis=1) | ~valid.any(axis=1))
-    if empty.size:
-        k = int(empty[0])
-        raise ValueError(
-            f"cv: split {k} has {train[k].sum()} training and {valid[k].sum()} validation rows; "
-            "both must have some. Use fewer splits or another splitter."
-        )
-    shared = train & valid
-    if shared.any():
-        k = int(shared.any(axis=1).argmax())
-        raise ValueError(
-            f"cv: split {k} validates on {shared[k].sum()} rows that it also trains on; its score "
-            "would be that of memory. Give splits whose two parts are disjoint."
-        )
-    return train, valid
-
-
-def check_folds(target, train, valid):
-    """Errors and warnings for classes that a fold lacks."""
-    if target.codes is None:
-        return
-    for k, rows in enumerate(train):
-        present = np.unique(target.codes[rows])
-        if len(present) < 2:
-            raise ValueError(
-                f"fold {k} trains on the one class {target.classes[present[0]]!r}; every fold "
-                "needs two classes. Use StratifiedKFold, fewer splits, or more rows of the rare "
-                "class."
-            )
-    counts = np.bincount(target.codes)
-    lacking = {target.classes[c] for rows in train
-               for c in np.setdiff1d(np.arange(len(counts)), target.codes[rows])}
-    if lacking:
-        warnings.warn(
-            f"class {sorted(lacking)[0]!r} has no training row in some fold, whose model gives it "
-            "almost no probability. Use StratifiedKFold, fewer splits, or more rows of it.",
-            UserWarning, stacklevel=4,
-        )
+from ._checks import check_refit_names_a_metric
+from ._results import choose, paired_errors, results_table
 
 
 def usable(judged):
@@ -108,37 +22,89 @@ def usable(judged):
     return judged
 
 
-def deciding_metric(search, metrics):
-    """Name of the metric that chooses the rung."""
+def deciding_metric(search, judged):
+    """Name of the metric that chooses the rung; None where a callable or nobody does.
+
+    An error where several metrics are given and none is named, or where the scores of the
+    one that decides are not numbers.
+    """
+    metrics = list(judged[0].scores)
     if metrics == ["score"]:
-        return "score"
-    if search.refit not in metrics:
-        raise ValueError(
-            f"refit must name the metric that chooses among {sorted(metrics)}; "
-            f"got {search.refit!r}."
+        metric = "score"
+    else:
+        check_refit_names_a_metric(search.refit, metrics)
+        metric = search.refit if isinstance(search.refit, str) else None
+    for one in judged:
+        if metric is not None and not np.isfinite(one.scores[metric]).all():
+            raise ValueError(
+                f"scoring gives {one.scores[metric][0]} on the {len(one.rows)} rows of a "
+                "validation fold, so that rungs cannot be compared. If the metric needs rows of "
+                "every class, use StratifiedKFold or fewer splits, or another metric."
+            )
+    return metric
+
+
+def tabulate(search, fits, params, judged, believed):
+    """The results table, and the paired errors between rungs by the deciding metric."""
+    reached, metrics = len(fits), list(judged[0].scores)
+    metric = deciding_metric(search, judged) or metrics[0]
+    scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
+    believed = np.stack([b.scores[metric][:reached] for b in believed]).mean(axis=0)
+    values, weights = scores[metric].T, None
+    if search.scoring is None:  # the smooth loss: its rows say more than its folds
+        values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)
+        weights = np.concatenate([j.weights for j in judged])
+    own = paired_errors(np.vstack([values, np.zeros(values.shape[1])]), weights)[-1, :-1]
+    names = [fit.rung.name for fit in fits]
+    table = results_table(names, params, scores, believed, own, fits)
+    return table, paired_errors(values, weights)
+
+
+def chosen_rung(search, table, errors, fits, metric, guarded):
+    """Index of the rung to use; None where several metrics are given and none decides."""
+    if callable(search.refit):
+        return _checked_index(search.refit(table), len(fits))
+    if metric is None:
+        return None
+    if not guarded:
+        return len(fits) - 1
+    return choose(table[f"mean_test_{metric}"], errors, [fit.rung.rank for fit in fits])
+
+
+def _checked_index(index, n_rungs):
+    if not isinstance(index, Integral):
+        raise TypeError(
+            f"refit returned {index!r} from cv_results_; it must return an integer, the row of "
+            "the rung to use."
         )
-    return search.refit
-
-
-def own_errors(judged, scores, reached, smooth):
-    """Standard error of each rung's mean score."""
-    if not smooth:
-        zero = np.vstack([scores.T, np.zeros(len(scores))])
-        return paired_errors(zero)[-1, :-1]
-    losses = np.concatenate([j.losses[:reached] for j in judged], axis=1)
-    weights = np.concatenate([j.weights for j in judged])
-    return paired_errors(np.vstack([losses, np.zeros_like(weights)]), weights)[-1, :-1]
+    if not 0 <= index < n_rungs:
+        raise IndexError(
+            f"refit returned {index} from cv_results_, which has {n_rungs} rows; return 0 to "
+            f"{n_rungs - 1}."
+        )
+    return int(index)
 
 
 def history(fits):
     """One row an upper iteration, as a dict of arrays."""
-    rows = [{"rung": fit.rung.name, "iteration": i, **row}
-            for fit in fits for i, row in enumerate(fit.result.history)]
+    rows = [
+        {"rung": fit.rung.name, "iteration": i, **row}
+        for fit in fits
+        for i, row in enumerate(fit.result.history)
+    ]
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 
-def warn_of_fits(search, fits, rungs, guarded):
-    """Say what the user should know: bounds, limits, time, optimism."""
+def warn_of(search, fits, n_rungs, guarded):
+    """Say what the user should know of a fitted search: time, bounds, limits, optimism."""
+    reached = len(search.cv_results_["rung"])
+    if reached < n_rungs:
+        _warn(
+            f"max_time={search.max_time:g} s was over after {reached} of {n_rungs} rungs; the best "
+            "of those is kept. Raise max_time to try the others."
+        )
+    if getattr(search, "best_index_", None) is None:
+        return
     chosen = fits[search.best_index_]
     low, high = search.alpha_bounds
     if chosen.at_bound:
@@ -153,12 +119,7 @@ def warn_of_fits(search, fits, rungs, guarded):
             f"{chosen.result.stationarity:.1e}; raise max_iter (now {search.max_iter}) or tol "
             f"(now {search.tol:g}), or give it more max_time."
         )
-    if len(search.cv_results_["rung"]) < len(rungs):
-        _warn(
-            f"max_time={search.max_time:g} s was over after {len(search.cv_results_['rung'])} of "
-            f"{len(rungs)} rungs; the best of those is kept. Raise max_time to try the others."
-        )
-    if guarded:
+    if guarded and hasattr(search, "best_score_"):
         _warn_of_optimism(search)
 
 
@@ -171,9 +132,10 @@ def _warn_of_optimism(search):
             f"rung {search.best_rung_!r} scored {believed:.4g} in the folds it was tuned on but "
             f"{confirmed:.4g} on rows it had not seen; trust the latter (best_score_). More rows, "
             "more folds, or a simpler penalty ('shared') would narrow the gap.",
-            UserWarning, stacklevel=4,
+            UserWarning,
+            stacklevel=5,
         )
 
 
 def _warn(text):
-    warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    warnings.warn(text, ConvergenceWarning, stacklevel=5)

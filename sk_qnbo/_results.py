@@ -4,29 +4,34 @@ import numpy as np
 from numpy.ma import MaskedArray
 from scipy.stats import rankdata
 
+# a rung that costs more than this share of the score is no tie, however noisy the difference
+_MAX_TIE = 0.1
 
-def choose(scores, errors, complexity):
-    """Rung to use: the best, or a simpler one that it does not beat by one standard error.
+
+def choose(scores, errors, rank):
+    """Rung to use: the best, or one of lower rank that it does not beat clearly.
+
+    Two rungs tie when their mean scores differ by less than one standard error of the
+    paired difference (Breiman et al., 1984) and by less than a tenth of the better score.
 
     Parameters
     ----------
     scores : ndarray of shape (n_rungs,)
-        Mean cross-fitted scores, greater is better; NaN where a rung was not reached.
+        Mean cross-fitted scores, greater is better.
     errors : ndarray of shape (n_rungs, n_rungs)
         Standard error of the paired difference of two rungs.
-    complexity : sequence of int
-        Rungs with fewer freedoms come first in a tie.
+    rank : sequence of float
+        Who gets a tie: the lowest.
 
     Returns
     -------
     int
     """
-    best = int(np.nanargmax(scores))
-    tied = scores >= scores[best] - errors[best]
+    best = int(np.argmax(scores))
+    tied = scores >= scores[best] - np.minimum(errors[best], _MAX_TIE * abs(scores[best]))
     tied[best] = True
-    lowest = min(c for c, t in zip(complexity, tied, strict=True) if t)
-    candidates = tied & (np.asarray(complexity) == lowest)
-    return int(np.argmax(np.where(candidates, scores, -np.inf)))
+    rank = np.where(tied, rank, np.inf)
+    return int(np.argmax(np.where(rank == rank.min(), scores, -np.inf)))
 
 
 def paired_errors(values, weights=None):

@@ -1,99 +1,26 @@
 """QNBOSearchCV: check, split, climb the ladder, refit, report."""
 
 import time
-from numbers import Integral, Real
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
-from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array, check_scalar, get_tags, indexable
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    get_routing_for_object,
-    process_routing,
-)
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from . import _report
+from ._checks import check_params
 from ._crossfit import cross_fit, judge_stack
-from ._estimators import encode, split_pipeline, tunable
+from ._delegation import Delegation
+from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
-from ._ladder import PenaltySpec, Settings, Stack, climb, fit_rungs, ladder
-from ._minimize import resolve_method
+from ._given import Given
+from ._ladder import Settings, climb, fit_rungs, ladder
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
-from ._results import choose, paired_errors, results_table
-from ._sources import PipelineSource, PlainSource, RowWeights
-from ._validation import check_sample_weight
+from ._scoring import ModelScores, public_scorer
+from ._stack import PenaltySpec, Stack
 
 __all__ = ["QNBOSearchCV"]
 
 
-def _refitted_has(name):
-    """Condition on a delegated method: the refitted estimator, or the model to be, has it."""
-
-    def check(self):
-        if hasattr(self, "best_estimator_"):
-            getattr(self.best_estimator_, name)
-        else:
-            getattr(_would_be(self.estimator), name)
-        return True
-
-    return check
-
-
-def _would_be(estimator):
-    """Unfitted best estimator: the model replaced by the one with a penalty per feature."""
-    transformer, model, step = split_pipeline(estimator)
-    new = tunable(model).model
-    if step is None:
-        return new
-    return Pipeline([*estimator.steps[:-1], (step, new)])
-
-
-class _ModelScores:
-    """Scores of given coefficients by the user's scorer, on rows the model did not see."""
-
-    def __init__(self, model, scorer, y, classes):
-        self.model, self.scorer, self.y, self.classes = model, scorer, y, classes
-
-    def __call__(self, X, rows, coef, intercept, alpha):
-        """Scores by metric, each ``(n_models,)``."""
-        out = []
-        for c, b, a in zip(coef, intercept, alpha, strict=True):
-            fitted = self.model._with_coefficients(c, b, a, classes=self.classes)
-            seen = self.scorer(fitted, X, self.y[rows])
-            out.append(seen if isinstance(seen, dict) else {"score": seen})
-        return {name: np.array([s[name] for s in out]) for name in out[0]}
-
-
-class _LossScorer:
-    """Scorer of the smooth loss that moves theta, for ``scorer_`` when ``scoring`` is None."""
-
-    def __init__(self, family, classes):
-        self.family, self.classes = family, classes
-
-    def __call__(self, estimator, X, y, sample_weight=None):
-        """Minus the mean log loss, or minus the mean squared error."""
-        if self.family == "logistic":
-            codes = np.searchsorted(self.classes, y)
-            losses = -estimator.predict_log_proba(X)[np.arange(len(codes)), codes]
-        else:
-            raw = estimator.predict(X) if self.family == "ridge" else estimator.decision_function(X)
-            target = y
-            if self.family == "ridge classifier":
-                target = encode(np.r_[self.classes, y], self.family).values.T[len(self.classes):]
-            losses = np.square(np.reshape(target, np.shape(raw)) - raw)
-            losses = losses if losses.ndim == 1 else losses.mean(axis=1)
-        return -float(np.average(losses, weights=sample_weight))
-
-
-class QNBOSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
+class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Tune the penalties of a linear model by gradient, one number to one per feature.
 
     The penalties are the upper variables of a bilevel problem: below, the model is fitted
@@ -204,10 +131,26 @@ class QNBOSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """
 
     def __init__(
-        self, estimator, *, penalty="per_feature", scale="learn", adaptive=True, codata=None,
-        unpenalized=None, shrinkage="cv", method="qnbo-bfgs", cv=None, scoring=None, refit=True,
-        max_iter=100, tol=1e-4, max_time=None, alpha_bounds=(1e-6, 1e10), n_jobs=None,
-        random_state=None, verbose=0,
+        self,
+        estimator,
+        *,
+        penalty="per_feature",
+        scale="learn",
+        adaptive=True,
+        codata=None,
+        unpenalized=None,
+        shrinkage="cv",
+        method="qnbo-bfgs",
+        cv=None,
+        scoring=None,
+        refit=True,
+        max_iter=100,
+        tol=1e-4,
+        max_time=None,
+        alpha_bounds=(1e-6, 1e10),
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
     ):
         self.estimator = estimator
         self.penalty = penalty
@@ -228,7 +171,6 @@ class QNBOSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    # -- fit ----------------------------------------------------------------------------------
     @with_callbacks
     def fit(self, X, y, **params):
         """Tune the penalties and refit.
@@ -236,6 +178,7 @@ class QNBOSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Whatever its transformers take, if the estimator is a pipeline.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         **params : dict
             ``sample_weight`` and ``groups``; by metadata routing where that is enabled.
@@ -244,267 +187,139 @@ class QNBOSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         self : QNBOSearchCV
         """
-        self._check_params()
-        transformer, model, step = split_pipeline(self.estimator)
-        kind = tunable(model)
-        routed = self._routed(params)
-        given = X  # with its feature names, for the refit
-        X, y = self._check_data(X, y, transformer, kind)
-        target = encode(y, kind.family)
-        train, valid = self._splits(X, y, routed["groups"])
-        weights = self._row_weights(routed["sample_weight"], target, kind.model, len(y))
-        _report.check_folds(target, train, valid)
-        source, names, n_features = self._source(transformer, X, y, target, weights, train)
-        spec = self._spec(names, n_features, kind.model)
-        model_scores = self._scorers(kind, target, y)
-        guarded = isinstance(self.shrinkage, str)
-        progress = Progress(self, self.verbose, 2 + guarded * len(train), X, y)
-        rungs, settings = self._rungs(spec), self._settings(len(train) if guarded else 0)
-
-        folds = source.folds(train, valid)
-        stack = Stack(folds, spec)
-        fits = climb(stack, rungs, settings, progress)
-        progress.part("climb on all folds")
-        believed = judge_stack(folds, stack, fits, model_scores)
-        judged = believed
-        if guarded:
-            judged = []
-            for k, one in enumerate(cross_fit(source, spec, rungs, settings, train, valid,
-                                              model_scores, self.n_jobs)):
-                judged.append(one)
-                progress.part(f"cross-fit without fold {k}")
-            judged = _report.usable(judged)
-        self._choose(source, spec, stack, fits, judged, believed, guarded, step)
-        _report.warn_of_fits(self, fits, rungs, guarded)
-        if self.refit:
-            self._refit(given, y, transformer, kind.model, step, routed["fit_params"])
-        progress.part("refit")
-        progress.end()
+        check_params(self)
+        given = Given.of(self, X, y, params)
+        data = {"X": X, "y": y, "metadata": params or None}
+        n_parts = 1 + self._guarded * len(given.train) + bool(self.refit)
+        with Progress(self, n_parts, data) as progress:
+            found, fits, n_rungs = self._found(given, progress)
+            if self.refit:
+                found |= self._refitted(given, found["best_params_"], progress)
+        self._replace_state(found)
+        _report.warn_of(self, fits, n_rungs, self._guarded)
         return self
 
-    def _check_params(self):
-        check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
-        check_scalar(self.tol, "tol", Real, min_val=0)
-        check_scalar(self.verbose, "verbose", (Integral, bool), min_val=0)
-        if self.max_time is not None:
-            check_scalar(self.max_time, "max_time", Real, min_val=0, include_boundaries="neither")
-        resolve_method(self.method)
-        _report.check_choices(self)
+    @property
+    def _guarded(self):
+        return isinstance(self.shrinkage, str)
 
-    def _routed(self, params):
-        """Sample weights, groups and fit parameters, by routing or by name."""
-        if _report.routing_enabled():
-            routed = process_routing(self, "fit", **params)
-            fit_params = routed.estimator.fit
-            weight = _report.step_weight(fit_params)
-            return {"groups": routed.splitter.split.get("groups"), "sample_weight": weight,
-                    "fit_params": fit_params}
-        unknown = set(params) - {"sample_weight", "groups"}
-        if unknown:
-            raise TypeError(
-                f"fit got {sorted(unknown)}, but without metadata routing it takes sample_weight "
-                "and groups only; enable routing with "
-                "sklearn.set_config(enable_metadata_routing=True)."
-            )
-        weight = params.get("sample_weight")
-        step = split_pipeline(self.estimator)[2]
-        name = "sample_weight" if step is None else f"{step}__sample_weight"
-        fit_params = {} if weight is None else {name: weight}
-        return {"groups": params.get("groups"), "sample_weight": weight, "fit_params": fit_params}
+    def _found(self, given, progress):
+        """What the search finds, by attribute; the fits of the rungs; how many rungs there are."""
+        source = given.source()
+        spec, groups = self._spec(source, given.kind.model)
+        rungs = self._rungs(spec)
+        settings = self._settings(len(given.train))
+        scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
-    def _check_data(self, X, y, transformer, kind):
-        multi = kind.family == "ridge"
-        if transformer is None:
-            X, y = validate_data(
-                self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32],
-                multi_output=multi, y_numeric=multi,
-            )
-        else:
-            X, y = indexable(X, y)
-            validate_data(self, X, skip_check_array=True)
-            y = check_array(y, ensure_2d=False, dtype=None) if multi else np.asarray(y)
-            X = sp.csr_array(X) if sp.issparse(X) else X
-        if kind.classifier:
-            check_classification_targets(y)
-            y = np.ravel(y)
-        return X, y
+        folds = source.folds(given.train, given.valid)
+        stack = Stack(folds, spec)
+        with progress.climb(len(rungs)):
+            fits = climb(stack, rungs, settings, progress)
+        believed = judged = judge_stack(folds, stack, fits, scoring)
+        metric = _report.deciding_metric(self, believed)
+        if self._guarded:
+            judged = self._cross_fitted(given, source, spec, rungs, settings, scoring, progress)
+        fits = fits[: min(len(j.names) for j in judged)]
+        params = self._params(given, source, spec, stack, fits)
+        table, errors = _report.tabulate(self, fits, params, judged, believed)
+        index = _report.chosen_rung(self, table, errors, fits, metric, self._guarded)
+        found = {
+            "cv_results_": table,
+            "history_": _report.history(fits),
+            "n_splits_": len(given.train),
+            "scorer_": public_scorer(given, self.scoring),
+            "multimetric_": list(judged[0].scores) != ["score"],
+            **groups,
+            **given.attributes,
+        }
+        if given.kind.classifier:
+            found["_classes"] = given.target.classes
+        if index is not None:
+            found |= _best(table, index, metric, fits, callable(self.refit))
+        return found, fits, len(rungs)
 
-    def _splits(self, X, y, groups):
-        """Training and validation masks of the folds, ``(n_splits, n_samples)``."""
-        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        splits = list(cv.split(X, y, groups))
-        self.n_splits_ = len(splits)
-        return _report.masks(splits, len(y))
+    def _cross_fitted(self, given, source, spec, rungs, settings, scoring, progress):
+        """Every fold's rows judging rungs that were tuned without them."""
+        todo = cross_fit(
+            source, spec, rungs, settings, given.train, given.valid, scoring, self.n_jobs
+        )
+        judged = []
+        for k in range(len(given.train)):
+            with progress.part(f"cross-fit without fold {k}"):
+                judged.append(next(todo))
+        judged = _report.usable(judged)
+        _report.deciding_metric(self, judged)
+        return judged
 
-    def _row_weights(self, sample_weight, target, model, n_rows):
-        by_class = getattr(model, "class_weight", None)
-        if isinstance(by_class, dict):
-            by_class = {int(np.searchsorted(target.classes, c)): w for c, w in by_class.items()}
-        return RowWeights(check_sample_weight(sample_weight, n_rows), target.codes, by_class)
-
-    def _source(self, transformer, X, y, target, weights, train):
-        if transformer is None:
-            X = sp.csr_array(X) if sp.issparse(X) else X
-            source = PlainSource(X, target.values, target.loss, weights)
-            return source, getattr(self, "feature_names_in_", None), X.shape[1]
-        source = PipelineSource(transformer, X, y, target.values, target.loss, weights, train)
-        return source, source.names, len(source.names)
-
-    def _spec(self, names, n_features, model):
-        n_final = n_features
-        labels, groups = group_labels(self.penalty, names, n_final)
-        self.group_labels_, self.groups_ = labels, groups
-        return PenaltySpec(
-            n_features, labels, len(groups), standard_codata(self.codata, n_final),
-            fixed_penalties(self.unpenalized, names, n_final), tuple(self.alpha_bounds),
+    def _spec(self, source, model):
+        """The penalty model, and the attributes that tell of its groups."""
+        names, n_final, n_features = source.names, source.n_final, source.n_features
+        fixed = fixed_penalties(self.unpenalized, names, n_features)
+        labels, groups = group_labels(self.penalty, names, n_final, n_features, fixed)
+        spec = PenaltySpec(
+            n_features,
+            labels,
+            0 if labels is None else int(labels.max()) + 1,
+            standard_codata(self.codata, names, n_final, n_features),
+            fixed,
+            tuple(float(bound) for bound in self.alpha_bounds),
             bool(model.fit_intercept),
         )
+        labels = None if labels is None else labels[:n_final]
+        return spec, {"groups_": groups, "group_labels_": labels}
 
     def _rungs(self, spec):
-        taus = {} if isinstance(self.shrinkage, str) else {"taus": (float(self.shrinkage),)}
+        taus = {} if self._guarded else {"taus": (float(self.shrinkage),)}
         departures = spec.labels is not None and taus.get("taus") != (np.inf,)
         n_codata = 0 if spec.codata is None else spec.codata.shape[1]
         # unguarded, the adaptive rung can do harm, and without a prior it is redundant
         adaptive = bool(self.adaptive) and self.shrinkage not in (0, np.inf)
-        return ladder(scale=self.scale, adaptive=adaptive, departures=departures,
-                      n_codata=n_codata, **taus)
+        return ladder(
+            scale=self.scale, adaptive=adaptive, departures=departures, n_codata=n_codata, **taus
+        )
 
-    def _settings(self, n_cross_fits):
-        share = None if self.max_time is None else self.max_time / (1 + n_cross_fits)
+    def _settings(self, n_folds):
+        parts = 1 + self._guarded * n_folds
+        share = None if self.max_time is None else self.max_time / parts
         return Settings(self.method, self.max_iter, self.tol, share)
 
-    def _scorers(self, kind, target, y):
-        """Sets ``scorer_``; what scores coefficients, or None for the smooth loss."""
-        self.multimetric_ = isinstance(self.scoring, (list, tuple, set, dict))
-        if target.classes is not None:
-            self._classes = target.classes
-        if self.scoring is None:
-            self.scorer_ = _LossScorer(kind.family, target.classes)
-            return None
-        self.scorer_ = check_scoring(kind.model, scoring=self.scoring)
-        return _ModelScores(kind.model, self.scorer_, y, target.classes)
-
-    def _choose(self, source, spec, stack, fits, judged, believed, guarded, step):
-        """Fill the table, choose the rung, and set what is known before the refit."""
-        reached = min(len(j.names) for j in judged)
-        fits = fits[:reached]
-        names = [fit.rung.name for fit in fits]
-        metrics = list(judged[0].scores)
-        metric = _report.deciding_metric(self, metrics)
-        scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
-        fold_scores = np.stack([b.scores[metric][:reached] for b in believed]).mean(axis=0)
-        errors = self._errors(judged, scores[metric], reached)
-        mean = scores[metric].mean(axis=0)
-        index = len(fits) - 1
-        if guarded:
-            index = choose(mean, errors, [f.rung.complexity for f in fits])
-        everything = np.ones((1, len(source.weights.sample)), dtype=bool)
+    def _params(self, given, source, spec, stack, fits):
+        """Parameters of each rung's model on all rows, settable on the refitted estimator."""
+        everything = np.ones((1, len(given.y)), dtype=bool)
         one = Stack(source.folds(everything, everything), spec)
-        alphas = [a for _, a in fit_rungs(one, stack.reference(), fits, self.method)]
-        n_final = getattr(source, "n_final", spec.n_features)
-        key = "alpha" if step is None else f"{step}__alpha"
-        params = [{key: alpha[:n_final]} for alpha in alphas]
-        se = _report.own_errors(judged, scores[metric], reached, self.scoring is None)
-        self.cv_results_ = results_table(names, params, scores, fold_scores, se, fits)
-        self.best_index_, self.best_rung_ = index, names[index]
-        self.best_params_, self.best_score_ = params[index], float(mean[index])
-        self.alpha_ = alphas[index][:n_final]
-        self.history_ = _report.history(fits)
+        key = "alpha" if given.step is None else f"{given.step}__alpha"
+        fitted = fit_rungs(one, stack.reference(), fits, self.method)
+        return [{key: alpha[: source.n_final]} for _, alpha in fitted]
 
-    def _errors(self, judged, scores, reached):
-        if self.scoring is not None:
-            return paired_errors(scores.T)
-        losses = np.concatenate([j.losses[:reached] for j in judged], axis=1)
-        return paired_errors(losses, np.concatenate([j.weights for j in judged]))
+    def _refitted(self, given, params, progress):
+        """The best estimator fitted on all rows, and the seconds that took."""
+        best = with_model(self.estimator, given.step, clone(given.kind.model))
+        best.set_params(**params)
+        with progress.part("refit", watched=best):
+            begun = time.perf_counter()
+            best.fit(given.raw, given.y, **given.routed.fit)
+            seconds = time.perf_counter() - begun
+        return {"best_estimator_": best, "refit_time_": seconds}
 
-    def _refit(self, X, y, transformer, model, step, fit_params):
-        begun = time.perf_counter()
-        best = clone(model)
-        if transformer is not None or step is not None:
-            steps = clone(self.estimator).steps[:-1]
-            best = Pipeline([*steps, (step, best)])
-        best.set_params(**self.best_params_)
-        self.best_estimator_ = best.fit(X, y, **fit_params)
-        self.refit_time_ = time.perf_counter() - begun
+    def _replace_state(self, found):
+        """Forget an earlier fit and take up this one, all at once."""
+        state = vars(self)
+        for name in [n for n in state if n == "_classes" or (n[-1] == "_" and n[0] != "_")]:
+            del state[name]
+        state.update(found)
 
-    # -- delegation ---------------------------------------------------------------------------
-    def _best(self):
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_
 
-    @available_if(_refitted_has("predict"))
-    def predict(self, X):
-        """Predictions of the refitted estimator."""
-        return self._best().predict(X)
-
-    @available_if(_refitted_has("predict_proba"))
-    def predict_proba(self, X):
-        """Class probabilities of the refitted estimator."""
-        return self._best().predict_proba(X)
-
-    @available_if(_refitted_has("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Logarithms of the class probabilities of the refitted estimator."""
-        return self._best().predict_log_proba(X)
-
-    @available_if(_refitted_has("decision_function"))
-    def decision_function(self, X):
-        """Linear predictor of the refitted estimator."""
-        return self._best().decision_function(X)
-
-    @available_if(_refitted_has("transform"))
-    def transform(self, X):
-        """Transformation by the refitted estimator."""
-        return self._best().transform(X)
-
-    def score(self, X, y, **params):
-        """Score by ``scoring``, or the estimator's own where that is None.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        **params : dict
-            ``sample_weight``.
-
-        Returns
-        -------
-        float
-        """
-        best = self._best()
-        if self.scoring is None:
-            return best.score(X, y, **params)
-        seen = self.scorer_(best, X, y, **params)
-        return seen[self.refit] if isinstance(seen, dict) else seen
-
-    @property
-    def classes_(self):
-        """Class labels, for classifiers."""
-        if not hasattr(self, "_classes"):
-            raise AttributeError(f"{type(self).__name__} has no classes_: not a fitted classifier.")
-        return self._classes
-
-    # -- scikit-learn's protocols -------------------------------------------------------------
-    def get_metadata_routing(self):
-        """Routing of ``sample_weight`` to the fit and the score and of ``groups`` to the splitter.
-
-        Returns
-        -------
-        MetadataRouter
-        """
-        router = MetadataRouter(owner=type(self).__name__)
-        router.add(estimator=self.estimator,
-                   method_mapping=MethodMapping().add(caller="fit", callee="fit"))
-        router.add(splitter=check_cv(self.cv),
-                   method_mapping=MethodMapping().add(caller="fit", callee="split"))
-        return router
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        inner = get_tags(self.estimator)
-        tags.estimator_type = inner.estimator_type
-        tags.classifier_tags = inner.classifier_tags
-        tags.regressor_tags = inner.regressor_tags
-        tags.input_tags.sparse = inner.input_tags.sparse
-        tags.target_tags = inner.target_tags
-        return tags
+def _best(table, index, metric, fits, free_choice):
+    """Attributes of the chosen rung; there is no score where a callable chose freely."""
+    params = table["params"][index]
+    (alpha,) = params.values()
+    best = {
+        "best_index_": index,
+        "best_rung_": table["rung"][index],
+        "best_params_": params,
+        "alpha_": alpha,
+        "n_iter_": max(fits[index].result.n_iter, 1),
+    }
+    if not free_choice:
+        best["best_score_"] = float(table[f"mean_test_{metric}"][index])
+    return best

@@ -1,14 +1,15 @@
 """Where folds come from: one matrix for all, or a pipeline refitted in each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from ._ladder import Folds
+from ._stack import Folds
 from ._validation import class_weight_vector
 
 
@@ -52,6 +53,13 @@ class PlainSource:
     targets: np.ndarray
     loss: str
     weights: RowWeights
+    names: tuple | None = None
+
+    @property
+    def n_features(self):
+        return self.X.shape[1]
+
+    n_final = n_features
 
     def folds(self, train, valid):
         """Stack of folds from masks ``(n_folds, n_rows)``; rows that none uses are dropped."""
@@ -62,12 +70,39 @@ class PlainSource:
         return Folds(X, self.targets[:, index], self.loss, fit, judge, index)
 
 
+@dataclass(frozen=True)
+class FittedTransformer:
+    """Transformers fitted on one fold's training rows.
+
+    Attributes
+    ----------
+    steps : Pipeline
+    columns : ndarray of int of shape (n_own_columns,)
+        Place of each of its columns among the common ones; -1 for a column that is not there.
+    """
+
+    steps: Pipeline
+    columns: np.ndarray
+
+    def own(self, values):
+        """Values of the common columns (last axis) for its own; zero where there is none."""
+        return np.where(self.columns < 0, 0.0, values[..., self.columns])
+
+
+@dataclass(frozen=True)
+class PipelineFolds(Folds):
+    """Folds with the transformers that made their matrices."""
+
+    fitted: list = field(default_factory=list)
+
+
 class PipelineSource:
     """Folds of which each refits the transformers of a pipeline on its own training rows.
 
     Columns are matched by the names the transformers give (by position where they give
     none), so folds may differ in their columns, as vocabularies do: a column that a fold
-    lacks is zero there. The columns are those of all main folds and of the fit on all rows.
+    lacks is zero there. The columns are those of the fit on all rows (the first ``n_final``),
+    then those that only a main fold has.
 
     Parameters
     ----------
@@ -78,55 +113,61 @@ class PipelineSource:
     weights : RowWeights
     train : ndarray of bool of shape (n_folds, n_rows)
         The main folds.
+    params : dict of ndarray of shape (n_rows,)
+        Metadata for the fit of the transformers.
     """
 
-    def __init__(self, transformer, X, y, targets, loss, weights, train):
+    def __init__(self, transformer, X, y, targets, loss, weights, train, params=None):
         self.transformer, self.X, self.y = transformer, X, y
         self.targets, self.loss, self.weights = targets, loss, weights
+        self.params = params or {}
         everything = np.ones((1, len(weights.sample)), dtype=bool)
         names = [self._fit(rows)[1] for rows in (*everything, *train)]
         self.n_final = len(names[0])
         self.names = list(dict.fromkeys(name for fold in names for name in fold))
-        self._check_positions(names)
+        _check_columns(names)
 
-    def _check_positions(self, names):
-        counts = {len(fold) for fold in names}
-        if not isinstance(names[0][0], str) and len(counts) > 1:
-            raise ValueError(
-                f"the transformers of the pipeline give {min(counts)} to {max(counts)} columns in "
-                "different folds and no names to match them by; give the transformers "
-                "get_feature_names_out, or make them give the same columns in every fold."
-            )
+    @property
+    def n_features(self):
+        return len(self.names)
 
     def _fit(self, rows):
-        """Transformer fitted on rows, the names of its columns, and those rows transformed."""
+        """Transformers fitted on rows, the names of their columns, and those rows transformed."""
+        rows = np.flatnonzero(rows)
+        params = {name: value[rows] for name, value in self.params.items()}
         fitted = clone(self.transformer)
-        y = None if self.y is None else _rows(self.y, np.flatnonzero(rows))
-        Z = fitted.fit_transform(_rows(self.X, np.flatnonzero(rows)), y)
-        return fitted, _column_names(fitted, Z), _as_matrix(Z)
+        Z = fitted.fit_transform(take(self.X, rows), take(self.y, rows), **params)
+        names = _column_names(fitted, Z)
+        return fitted, names, _as_matrix(Z, names)
 
     def _matrix(self, train, valid):
-        """Matrix of all rows in the common columns; rows not used are zero."""
-        fitted, names, Z = self._fit(train)
+        """Matrix of all rows in the common columns, and what made it; rows not used are zero."""
+        steps, names, Z = self._fit(train)
         rest = np.flatnonzero(valid & ~train)
         at = {name: j for j, name in enumerate(self.names)}
-        known = np.array([j for j, name in enumerate(names) if name in at], dtype=int)
-        columns = np.array([at[names[j]] for j in known], dtype=int)
+        columns = np.array([at.get(name, -1) for name in names])
         parts = [(np.flatnonzero(train), Z)]
         if len(rest):
-            parts.append((rest, _as_matrix(fitted.transform(_rows(self.X, rest)))))
+            parts.append((rest, _as_matrix(steps.transform(take(self.X, rest)), names)))
+        known = np.flatnonzero(columns >= 0)
         shape = (len(train), len(self.names))
-        return _place([(rows, M[:, known]) for rows, M in parts], columns, shape)
+        X = _place([(rows, M[:, known]) for rows, M in parts], columns[known], shape)
+        return X, FittedTransformer(steps, columns)
 
     def folds(self, train, valid):
         """Stack of folds from masks ``(n_folds, n_rows)``, each with a matrix of its own."""
         fit = np.stack([self.weights.fit(rows) for rows in train])
         judge = np.stack([self.weights.judge(rows) for rows in valid])
-        X = [self._matrix(t, v) for t, v in zip(train, valid, strict=True)]
-        return Folds(X, self.targets, self.loss, fit, judge, np.arange(fit.shape[1]))
+        made = [self._matrix(t, v) for t, v in zip(train, valid, strict=True)]
+        X, fitted = (list(part) for part in zip(*made, strict=True))
+        if any(sp.issparse(M) for M in X):  # a ColumnTransformer decides it fold by fold
+            X = [sp.csr_array(M) for M in X]
+        return PipelineFolds(
+            X, self.targets, self.loss, fit, judge, np.arange(fit.shape[1]), fitted
+        )
 
 
-def _rows(X, index):
+def take(X, index):
     """Rows of an array, a sparse matrix, a data frame or a list."""
     if hasattr(X, "iloc"):
         return X.iloc[index]
@@ -135,16 +176,56 @@ def _rows(X, index):
     return [X[i] for i in index]
 
 
+def _check_columns(names):
+    counts = {len(fold) for fold in names}
+    if 0 in counts:
+        raise ValueError(
+            "the transformers of the pipeline leave no column on all rows or in some fold; "
+            "make them keep at least one."
+        )
+    if not isinstance(names[0][0], str) and len(counts) > 1:
+        raise ValueError(
+            f"the transformers of the pipeline give {min(counts)} to {max(counts)} columns in "
+            "different folds and no names to match them by; give the transformers "
+            "get_feature_names_out, or make them give the same columns in every fold."
+        )
+
+
 def _column_names(fitted, Z):
+    """Names of the columns, each made unique; positions where the transformers give no names."""
     try:
-        return [str(name) for name in fitted.get_feature_names_out()]
-    except (AttributeError, ValueError, NotFittedError):
-        return list(getattr(Z, "columns", range(Z.shape[1])))
+        names = [str(name) for name in fitted.get_feature_names_out()]
+    except (AttributeError, ValueError, TypeError, NotFittedError):
+        names = [str(name) for name in getattr(Z, "columns", ())]
+    if len(names) != Z.shape[1]:
+        return list(range(Z.shape[1]))
+    seen = {}
+    for j, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            names[j] = f"{name} ({seen[name]})"
+    return names
 
 
-def _as_matrix(Z):
-    return check_array(Z, accept_sparse="csr", dtype=float, ensure_min_samples=0,
-                       ensure_min_features=0)
+def _as_matrix(Z, names):
+    Z = check_array(
+        Z,
+        accept_sparse="csr",
+        dtype=float,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        ensure_all_finite=False,
+    )
+    cells = Z.data if sp.issparse(Z) else Z
+    if not np.isfinite(cells).all():
+        at = np.flatnonzero(~np.isfinite(cells))[0]
+        column = Z.indices[at] if sp.issparse(Z) else at % Z.shape[1]
+        raise ValueError(
+            f"the transformers of the pipeline give NaN or infinity in column {names[column]!r}; "
+            "the model needs finite numbers. Add an imputer (sklearn.impute.SimpleImputer), or "
+            "look at the transformer that makes this column."
+        )
+    return Z
 
 
 def _place(parts, columns, shape):

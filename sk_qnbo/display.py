@@ -4,22 +4,14 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ._point_names import name_points
+
 __all__ = ["LadderDisplay", "PenaltyDisplay"]
 
 # coefficients smaller than this part of the largest are drawn at the lower edge
 _SMALLEST = 1e-6
 # groups beyond this number get no legend
 _MAX_LEGEND = 10
-# room for a label, in points
-_LABEL_HEIGHT, _LETTER_WIDTH = 10.0, 5.2
-# where a label may stand: side of its point, and lines above it; the first are the best
-_WAYS = [
-    (side, lines)
-    for lines in (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0)
-    for side in (1, -1, 0)
-    if side or lines
-]
-_LEADER = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 2}
 
 
 def _pyplot(who):
@@ -63,8 +55,8 @@ class LadderDisplay(_Display):
         Standard errors of those.
     fold_scores : ndarray of shape (n_rungs,) or None
         Scores in the folds that tuned the penalties; None where they are not known apart.
-    best_index : int
-        The chosen rung.
+    best_index : int or None
+        The chosen rung; None where none was chosen.
     score_name : str, default="score"
         As a scorer is named; ``"neg_"`` in front says that it is minus a loss.
     cross_fitted : bool, default=True
@@ -80,7 +72,7 @@ class LadderDisplay(_Display):
         The scores in the folds.
     gap_ : matplotlib artist or None
         The area between the two.
-    chosen_ : matplotlib Line2D
+    chosen_ : matplotlib Line2D or None
         The mark of the chosen rung.
 
     Examples
@@ -136,10 +128,11 @@ class LadderDisplay(_Display):
         """
         check_is_fitted(search, "cv_results_")
         table = search.cv_results_
-        decides = search.refit if search.multimetric_ else "score"
+        known = [key[10:] for key in table if key.startswith("mean_test_")]
+        decides = search.refit if isinstance(search.refit, str) else known[0]
+        decides = decides if search.multimetric_ else "score"
         metric = decides if metric is None else metric
-        if f"mean_test_{metric}" not in table:
-            known = [key[10:] for key in table if key.startswith("mean_test_")]
+        if metric not in known:
             raise ValueError(f"metric must be one of {known}, or None; got {metric!r}.")
         errors, folds = table["se_test_score"], table["mean_fold_score"]
         if metric != decides:
@@ -150,7 +143,7 @@ class LadderDisplay(_Display):
             mean_scores=table[f"mean_test_{metric}"],
             errors=errors,
             fold_scores=folds if cross_fitted else None,
-            best_index=search.best_index_,
+            best_index=getattr(search, "best_index_", None),
             score_name=_name_of_score(search, metric),
             cross_fitted=cross_fitted,
         )
@@ -189,16 +182,7 @@ class LadderDisplay(_Display):
         label = "on rows kept out of tuning" if self.cross_fitted else "in the folds that tuned it"
         style = {"fmt": "-o", "color": "C0", "capsize": 3, "elinewidth": 1, "label": label}
         self.errorbar_ = ax.errorbar(at, mean, yerr=self.errors, **{**style, **errorbar_kw})
-        (self.chosen_,) = ax.plot(
-            at[self.best_index],
-            mean[self.best_index],
-            "o",
-            markersize=13,
-            fillstyle="none",
-            color="black",
-            markeredgewidth=1.5,
-            label=f"chosen: {self.rungs[self.best_index]}",
-        )
+        self.chosen_ = None if self.best_index is None else self._mark(ax, mean)
         ax.set_xticks(at, self.rungs, rotation=35, ha="right", rotation_mode="anchor")
         ax.set(xlabel="rung, from most to least constrained")
         ax.set_ylabel(score_name or _axis_label(self.score_name, negate))
@@ -206,6 +190,12 @@ class LadderDisplay(_Display):
         shown = [self.errorbar_, self.fold_line_, self.chosen_]
         ax.legend(handles=[artist for artist in shown if artist is not None], frameon=False)
         return self
+
+    def _mark(self, ax, mean):
+        """A ring around the chosen rung."""
+        at, name = self.best_index, self.rungs[self.best_index]
+        ring = {"markersize": 13, "fillstyle": "none", "color": "black", "markeredgewidth": 1.5}
+        return ax.plot(at, mean[at], "o", label=f"chosen: {name}", **ring)[0]
 
 
 def _name_of_score(search, metric):
@@ -350,6 +340,8 @@ class PenaltyDisplay(_Display):
         self.points_ = []
         for number, (name, members) in enumerate(self._groups()):
             at = members & ~free
+            if not at.any():
+                continue
             self.points_.append(
                 ax.scatter(x[at], y[at], label=name, **{"color": f"C{number % 10}", **style})
             )
@@ -364,7 +356,7 @@ class PenaltyDisplay(_Display):
         ax.grid(alpha=0.3)
         if 1 < len(self.points_) <= _MAX_LEGEND + 1:
             ax.legend(frameon=False, title=None if self.groups is None else "group")
-        self.texts_ = _name_points(ax, self.feature_names, x, y, n_names)
+        self.texts_ = name_points(ax, self.feature_names, x, y, n_names)
         return self
 
     def _places(self):
@@ -377,7 +369,9 @@ class PenaltyDisplay(_Display):
     def _groups(self):
         if self.labels is None:
             return [("penalised", np.ones(len(self.alpha), dtype=bool))]
-        return [(str(group), self.labels == g) for g, group in enumerate(self.groups)]
+        groups = [(str(group), self.labels == g) for g, group in enumerate(self.groups)]
+        others = self.labels >= len(groups)  # columns with a fixed penalty may have no group
+        return [*groups, ("no group", others)] if others.any() else groups
 
 
 def _at_least_two_decades(ax):
@@ -412,48 +406,3 @@ def _names_at_model(search, n_features):
         except (AttributeError, ValueError):
             names = None
     return [f"x{j}" for j in range(n_features)] if names is None else [str(n) for n in names]
-
-
-def _name_points(ax, names, x, y, n_names):
-    """Names beside the points with the largest ordinates, where they cover least."""
-    ax.figure.draw_without_rendering()  # the layout decides where the points are
-    to_points = 72.0 / ax.figure.dpi
-    at = ax.transData.transform(np.column_stack([x, y])) * to_points
-    inside = np.array(ax.bbox.extents) * to_points
-    placed, texts = [], []
-    for j in np.argsort(-y, kind="stable")[:n_names]:
-        width = _LETTER_WIDTH * len(names[j])
-        boxes = [_label_box(at[j], width, way) for way in _WAYS]
-        costs = [_covered(box, at, placed, inside) for box in boxes]
-        best = int(np.argmin(costs))
-        placed.append(boxes[best])
-        left, bottom = boxes[best][:2] - at[j]
-        texts.append(
-            ax.annotate(
-                names[j],
-                (x[j], y[j]),
-                xytext=(left, bottom + 2.0),
-                textcoords="offset points",
-                fontsize=8,
-                arrowprops=_LEADER if abs(_WAYS[best][1]) > 1.0 else None,
-            )
-        )
-    return texts
-
-
-def _label_box(point, width, way):
-    """Left, bottom, right, top of a label on a side of a point, so many lines above it."""
-    side, lines = way
-    left = point[0] + {1: 6.0, 0: -0.5 * width, -1: -6.0 - width}[side]
-    bottom = point[1] + (lines - 0.5) * _LABEL_HEIGHT
-    return np.array([left, bottom, left + width, bottom + _LABEL_HEIGHT])
-
-
-def _covered(box, points, placed, inside):
-    """How bad a place for a label is: points, labels and the edge it covers."""
-    left, bottom, right, top = box
-    over = (points[:, 0] > left - 3) & (points[:, 0] < right + 3)
-    over &= (points[:, 1] > bottom - 2) & (points[:, 1] < top + 2)
-    clash = sum(left < b[2] and b[0] < right and bottom < b[3] and b[1] < top for b in placed)
-    out = (left < inside[0]) + (bottom < inside[1]) + (right > inside[2]) + (top > inside[3])
-    return int(over.sum()) + 10 * clash + 10 * int(out)

@@ -48,7 +48,7 @@ def qnbo(data):
     started = process_time()
     search = QNBOSearchCV(model, cv=data.folds).fit(data.X_train, data.y_train)
     seconds = process_time() - started
-    chosen = search.cv_results_["param_rung"][search.best_index_]
+    chosen = search.cv_results_["rung"][search.best_index_]
     record = {"loss": test_loss(search, data), "score": -search.best_score_, "rung": str(chosen)}
     return {"qnbo": {**record, "seconds": seconds, "rungs": _rungs(search, data)}}
 
@@ -58,7 +58,7 @@ def _rungs(search, data):
     table, rungs = search.cv_results_, {}
     for i, params in enumerate(table["params"]):
         model = clone(search.best_estimator_).set_params(**params).fit(data.X_train, data.y_train)
-        rungs[str(table["param_rung"][i])] = {
+        rungs[str(table["rung"][i])] = {
             "test": test_loss(model, data),
             "crossfit": -table["mean_test_score"][i],
             "fold": -table["mean_fold_score"][i],

@@ -23,13 +23,26 @@ class BFGS(Curvature):
         good = sy > _EPS * np.sqrt(dot(s, s) * dot(y, y))
         return s, y, np.where(good, 1.0 / np.where(good, sy, 1.0), 0.0)
 
+    def _start(self, v):
+        """The start matrix; a rough one takes its size from the newest pair.
+
+        A diagonal knows nothing of how columns overlap, so alone it is too long by the
+        largest eigenvalue of the Hessian it scales (Nocedal and Wright, 2006, eq. 7.20).
+        """
+        r = self.factor.solve(v)
+        if not (getattr(self.factor, "rough", False) and self.terms):
+            return r
+        s, y, rho = self.terms[-1]
+        size = dot(y, self.factor.solve(y)) * rho
+        return r / np.where(size > 0, size, 1.0)[:, None]
+
     def solve(self, v):
         kept = []
         for s, y, rho in reversed(self.terms):
             a = rho * dot(s, v)
             v = v - a[:, None] * y
             kept.append(a)
-        r = self.factor.solve(v)
+        r = self._start(v)
         for (s, y, rho), a in zip(self.terms, reversed(kept), strict=True):
             r = r + (a - rho * dot(y, r))[:, None] * s
         return r

@@ -55,6 +55,8 @@ class DiagonalStart:
 
 
 class _Diagonal:
+    rough = True
+
     def __init__(self, inverse):
         self.inverse = inverse
 

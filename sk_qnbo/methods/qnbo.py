@@ -72,10 +72,12 @@ class QNBO(Method):
         return QNBOMemory(problem.at(problem.initial()))
 
     def estimate(self, problem, theta, memory):
-        factor = max(self.tol_decay**memory.n_thetas, 1e-12)
+        factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         start, fit, n_iter = self._lower(problem, theta, memory, self.tol * factor)
         value, grad_theta, b = problem.upper(theta, fit.point)
-        adjoint = self._adjoint(problem, theta, fit, b, memory.u, self.adjoint_tol * factor)
+        adjoint = self._adjoint(
+            problem, theta, fit, b, memory.u, min(self.adjoint_tol * factor, 0.1)
+        )
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= float(dot(adjoint.u, fit.gradient).sum())

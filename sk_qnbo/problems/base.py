@@ -20,6 +20,8 @@ class StartPlan:
         The data's Hessian does not depend on ``w``: never build it again.
     full : bool
         The whole Hessian of each problem instead of its diagonal blocks.
+    slack : float
+        Factor on a method's tolerances: what a rough start matrix can reach in fair time.
     """
 
     kind: str = "diagonal"
@@ -27,6 +29,7 @@ class StartPlan:
     patience: int = 50
     constant: bool = False
     full: bool = False
+    slack: float = 1.0
 
 
 class BilevelProblem:
@@ -70,7 +73,7 @@ class BilevelProblem:
         raise NotImplementedError
 
     def upper(self, theta, w):
-        """Upper value (a float), its gradient in ``theta`` and in ``w`` (``(n_stack, n_lower)``)."""
+        """Upper value (a float) and its gradients in ``theta`` and ``w``."""
         raise NotImplementedError
 
     def curvature_bound(self, theta):

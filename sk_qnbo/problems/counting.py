@@ -31,5 +31,5 @@ class CountedProblem:
 
     @property
     def products(self):
-        """Products of X or its transpose with one vector over all rows, if the problem counts them."""
+        """Products of X with one vector over all rows, where the problem counts them."""
         return getattr(self.problem, "products", 0)

@@ -42,8 +42,9 @@ class Design:
         if isinstance(X, list):
             parts = [cls.of(x, u[None], intercept) for x, u in zip(X, used, strict=True)]
             rows = FoldRows([p.rows.X for p in parts])
-            center, scale = (np.concatenate([getattr(p, a) for p in parts]) for a in
-                             ("center", "scale"))
+            center, scale = (
+                np.concatenate([getattr(p, a) for p in parts]) for a in ("center", "scale")
+            )
             return cls(rows, center, scale, intercept)
         some = used.any(axis=0)
         mean, variance = _moments(X, some[None].astype(float))

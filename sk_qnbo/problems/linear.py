@@ -10,10 +10,14 @@ MAX_CHOLESKY = 1500
 MAX_WOODBURY = 1500
 # columns up to which every fold has a start matrix of its own
 MAX_OWN = 64
+# how much looser the estimates are where only a diagonal start matrix is affordable
+SLACK = 300.0
 # multiplications up to which every fold has a kernel of its own
 MAX_KERNEL = 2e9
 # coefficients up to which the classes of a softmax share one factor
-MAX_FULL = 800
+MAX_FULL = 300
+# steps more before a start matrix without those couplings is built anew
+ROUGH = 12
 
 
 class LinearProblem(BilevelProblem):
@@ -59,17 +63,21 @@ class LinearProblem(BilevelProblem):
         n, d = self.data.train.shape[1], self.data.n_columns
         constant = self.data.loss.name == "squared_error"
         if d <= min(MAX_CHOLESKY, max(n, 64)):
-            shared = self.data.can_share and self.n_lower > MAX_OWN and not isinstance(self.data, MomentData)
+            shared = self.data.can_share and self.n_lower > MAX_OWN
             # a new start costs d products for each of its blocks, at matrix speed
             patience = 3 + d // (8 * (self.n_stack if shared else 1))
             full = self.coupled and self.n_lower <= MAX_FULL
+            if self.coupled and not full:
+                patience += ROUGH  # blocks leave the couplings to the pairs, which take steps
             return StartPlan("cholesky", shared, patience, constant, full)
         if n <= MAX_WOODBURY:
             # a kernel costs n products; the factors behind it are free of the columns
-            small = self.n_stack * n * self.data.rows.size <= MAX_KERNEL
+            each = n * (self.data.rows.size + self.data.n_outputs * n * n)
+            small = self.n_stack * each <= MAX_KERNEL
             shared = self.data.can_share and not constant and not small
-            return StartPlan("woodbury", shared, 3 if not shared else 10, constant)
-        return StartPlan("diagonal", False, 30, constant)
+            patience = (10 if shared else 3) + ROUGH * self.coupled
+            return StartPlan("woodbury", shared, patience, constant)
+        return StartPlan("diagonal", False, 1000, constant, slack=SLACK)
 
     # -- points -------------------------------------------------------------------------------
     def at(self, w):

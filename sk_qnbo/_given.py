@@ -1,0 +1,208 @@
+"""What a search is given, checked: data, target, metadata, weights, folds."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import is_classifier
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, column_or_1d, indexable
+from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from ._checks import check_folds, check_rows, masks, routing_enabled
+from ._estimators import encode, split_pipeline, tunable
+from ._sources import PipelineSource, PlainSource, RowWeights
+from ._validation import check_sample_weight
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Metadata of a fit, by where it goes.
+
+    Attributes
+    ----------
+    split : dict
+        For the splitter.
+    fit : dict
+        For the refit of the estimator.
+    weight : array-like or None
+        Sample weights of the model.
+    transform, score : dict of ndarray
+        For the transformers in the folds, for the scorer.
+    """
+
+    split: dict
+    fit: dict
+    weight: object = None
+    transform: dict | None = None
+    score: dict | None = None
+
+    @classmethod
+    def of(cls, search, params, transformer, step):
+        """Route the parameters of fit, by scikit-learn's routing or, without it, by name."""
+        params = {name: value for name, value in params.items() if value is not None}
+        if not routing_enabled():
+            return cls._by_name(params, step)
+        routed = process_routing(search, "fit", **params)
+        fit = routed["estimator"]["fit"]
+        asked = () if transformer is None else _consumed(transformer, fit)
+        score = {} if search.scoring is None else routed["scorer"]["score"]
+        return cls(
+            routed["splitter"]["split"],
+            fit,
+            _weight_of_model(search.estimator, fit),
+            {name: np.asarray(fit[name]) for name in asked},
+            {name: np.asarray(value) for name, value in score.items()},
+        )
+
+    @classmethod
+    def _by_name(cls, params, step):
+        unknown = sorted(set(params) - {"sample_weight", "groups"})
+        if unknown:
+            raise TypeError(
+                f"fit got {unknown}, but without metadata routing it takes sample_weight "
+                "and groups only; enable routing with "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        split, weight = {}, params.get("sample_weight")
+        if "groups" in params:
+            split["groups"] = params["groups"]
+        name = "sample_weight" if step is None else f"{step}__sample_weight"
+        return cls(split, {} if weight is None else {name: weight}, weight, {}, {})
+
+
+def _consumed(transformer, fit):
+    return get_routing_for_object(transformer).consumes("fit_transform", fit.keys())
+
+
+def _weight_of_model(estimator, params):
+    """The sample weights that a pipeline passes on to its last step."""
+    while isinstance(estimator, Pipeline):
+        routed = process_routing(estimator, "fit", **params)
+        name, estimator = estimator.steps[-1]
+        params = routed[name]["fit"]
+    return params.get("sample_weight")
+
+
+@dataclass(frozen=True)
+class Given:
+    """All that one search works on.
+
+    Attributes
+    ----------
+    raw : array-like
+        X as given, with its feature names.
+    X, y : checked
+    transformer : Pipeline or None
+    kind : Tunable
+    step : str or None
+    target : Targets
+    routed : Routed
+    weights : RowWeights
+    train, valid : ndarray of bool of shape (n_folds, n_rows)
+    attributes : dict
+        ``n_features_in_`` and ``feature_names_in_``, where X has them.
+    """
+
+    raw: object
+    X: object
+    y: np.ndarray
+    transformer: object
+    kind: object
+    step: str | None
+    target: object
+    routed: Routed
+    weights: RowWeights
+    train: np.ndarray
+    valid: np.ndarray
+    attributes: dict
+
+    @classmethod
+    def of(cls, search, X, y, params):
+        """Check everything that ``fit`` is given."""
+        transformer, model, step = split_pipeline(search.estimator)
+        kind = tunable(model)
+        routed = Routed.of(search, params, transformer, step)
+        raw = X
+        X, y, attributes = _checked(search, X, y, transformer, kind)
+        target = encode(y, kind.family)
+        weights = _row_weights(routed.weight, target, kind.model, len(y))
+        train, valid = _splits(search, X, y, routed.split)
+        check_rows(weights.sample, train, valid)
+        check_folds(target, train & (weights.sample > 0), valid, search.shrinkage == "cv")
+        return cls(
+            raw, X, y, transformer, kind, step, target, routed, weights, train, valid, attributes
+        )
+
+    def source(self):
+        """Where the folds come from."""
+        data = self.target.values, self.target.loss, self.weights
+        if self.transformer is None:
+            names = self.attributes.get("feature_names_in_")
+            return PlainSource(self.X, *data, names=None if names is None else tuple(names))
+        return PipelineSource(
+            self.transformer, self.X, self.y, *data, self.train, self.routed.transform
+        )
+
+
+def _checked(search, X, y, transformer, kind):
+    """X and y by scikit-learn's rules, and what is known of the features."""
+    shell = copy.copy(search)  # takes the attributes that the search has only once it is fitted
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(shell).pop(name, None)
+    several = kind.family == "ridge"
+    if transformer is None:
+        X, y = validate_data(
+            shell,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            multi_output=several,
+            y_numeric=several,
+        )
+    else:
+        X, y = _loosely_checked(shell, X, y, several)
+    if kind.classifier:
+        check_classification_targets(y)
+    names = ("n_features_in_", "feature_names_in_")
+    attributes = {name: vars(shell)[name] for name in names if name in vars(shell)}
+    return sp.csr_array(X) if sp.issparse(X) else X, y, attributes
+
+
+def _loosely_checked(shell, X, y, several):
+    """X for a pipeline, whose transformers know what it may be."""
+    if y is None:
+        raise ValueError(
+            "QNBOSearchCV requires y to be passed, but the target y is None. Give the target."
+        )
+    X, y = indexable(X, y)
+    validate_data(shell, X, skip_check_array=True)
+    if several:
+        return X, check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    return X, column_or_1d(y, warn=True)
+
+
+def _row_weights(sample_weight, target, model, n_rows):
+    by_class = getattr(model, "class_weight", None)
+    if isinstance(by_class, dict):
+        known = {label: code for code, label in enumerate(target.classes.tolist())}
+        unknown = [label for label in by_class if label not in known]
+        if unknown:
+            raise ValueError(
+                f"class_weight names the class {unknown[0]!r}, which y does not hold (it holds "
+                f"{list(known)}); leave it out."
+            )
+        by_class = {known[label]: weight for label, weight in by_class.items()}
+    return RowWeights(check_sample_weight(sample_weight, n_rows), target.codes, by_class)
+
+
+def _splits(search, X, y, split_params):
+    """Training and validation masks of the folds, ``(n_splits, n_rows)``."""
+    cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
+    return masks(list(cv.split(X, y, **split_params)), len(y))

@@ -1,0 +1,142 @@
+"""A stack of folds in the coordinates of the engine: what every rung of the ladder shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
+from .problems.design import Design
+
+# positions of the shared coefficients in theta
+LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
+# relative squared size below which a coefficient counts as zero in the adaptive column
+EPS_ADAPTIVE = 1e-2
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Rows, weights and targets of a stack of fits.
+
+    Attributes
+    ----------
+    X : array, sparse array, or list of those (one a fold)
+    targets : ndarray of shape (n_outputs, n_rows)
+    loss : {"binary", "softmax", "squared"}
+    train, valid : ndarray of shape (n_folds, n_rows)
+        Row weights; zero where the fold does not use the row so.
+    index : ndarray of int of shape (n_rows,)
+        Where the rows stand in the data that the search was given.
+    """
+
+    X: object
+    targets: np.ndarray
+    loss: str
+    train: np.ndarray
+    valid: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class PenaltySpec:
+    """What the user said of the penalties.
+
+    Attributes
+    ----------
+    n_features : int
+    labels : ndarray of int of shape (n_features,) or None
+        Group of each feature for the departures.
+    n_labels : int
+    codata : ndarray of shape (n_features, n_covariates)
+    fixed : ndarray of shape (n_features,) or None
+        NaN where tuned.
+    bounds : tuple of two floats
+        Smallest and largest penalty of a column of unit variance.
+    intercept : bool
+    """
+
+    n_features: int
+    labels: np.ndarray | None = None
+    n_labels: int = 0
+    codata: np.ndarray | None = None
+    fixed: np.ndarray | None = None
+    bounds: tuple = (1e-6, 1e10)
+    intercept: bool = True
+
+
+class Stack:
+    """The stack of folds of one search in internal coordinates, for every rung alike."""
+
+    def __init__(self, folds, spec):
+        self.spec, self.folds = spec, folds
+        self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
+        loss = LOSSES[folds.loss](folds.targets)
+        self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
+        self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
+        self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
+        self.center = None
+
+    def reference(self):
+        """Mean log variance and spread, what ``theta`` is measured from."""
+        s = self.log_variance.mean(axis=0)
+        return float(s.mean()), max(float(s.std()), 1e-3)
+
+    def penalty(self, reference, phi=None):
+        """The log-linear model in internal coordinates, the adaptive column filled by ``phi``."""
+        spec, s = self.spec, self.log_variance
+        mean, spread = reference
+        codata = np.zeros((spec.n_features, 0)) if spec.codata is None else spec.codata
+        columns = [np.ones_like(s), (s - mean) / spread, np.zeros_like(s) if phi is None else phi]
+        columns += [np.broadcast_to(c, s.shape) for c in codata.T]
+        offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
+        fixed = None if spec.fixed is None else spec.fixed / self.design.scale**2
+        return LogLinearPenalty(
+            offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, fixed
+        )
+
+    def problem(self, reference, phi=None, rung=None, unit=1.0):
+        """The bilevel problem of a rung; ``unit`` is what one log-likelihood is worth in loss."""
+        penalty = self.penalty(reference, phi)
+        center, precision = np.zeros((2, penalty.n_upper))
+        if rung is not None:
+            for index, (mean, sd) in rung.prior.items():
+                spread = reference[1] if index == SCALE else 1.0
+                center[index], precision[index] = mean * spread, 1.0 / (sd * spread) ** 2
+            precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
+        return LinearProblem(
+            self.data, penalty, precision * (unit / self.n_rows), center, self.spec.intercept
+        )
+
+    def raw_alpha(self, fit):
+        """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
+        phi = None if fit.base is None else self.phi(fit.base.result.point)
+        alpha = self.penalty(self.reference(), phi).alpha(fit.theta) * self.design.scale**2
+        fixed = self.spec.fixed
+        return alpha if fixed is None else np.where(np.isnan(fixed), alpha, fixed)
+
+    def phi(self, point):
+        """The adaptive column from a pilot fit: minus the log of the relative squared size."""
+        W = point.W[..., : self.spec.n_features]
+        size = np.square(W).sum(axis=1)
+        size = size / np.maximum(size.mean(axis=1, keepdims=True), np.finfo(float).tiny)
+        phi = -np.log(size + EPS_ADAPTIVE)
+        return phi - phi.mean(axis=1, keepdims=True)
+
+
+def inner_splits(train, valid, outer):
+    """Folds inside the training rows of fold ``outer``: the other folds, without its rows.
+
+    The boundaries of the folds stay, so groups stay together and order stays order.
+
+    Parameters
+    ----------
+    train, valid : ndarray of bool of shape (n_folds, n_rows)
+
+    Returns
+    -------
+    train, valid : ndarray of bool of shape (at most n_folds - 1, n_rows)
+    """
+    inside = train[outer]
+    others = np.arange(len(train)) != outer
+    inner_train, inner_valid = train[others] & inside, valid[others] & inside
+    use = inner_train.any(axis=1) & inner_valid.any(axis=1)
+    return inner_train[use], inner_valid[use]
