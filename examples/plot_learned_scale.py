@@ -69,7 +69,7 @@ for g, label in [(0, "raw"), (1, "standardised")]:
         textcoords="offset points", fontsize=8, color="0.4",
     )  # fmt: skip
 left.set(xlabel="scale exponent", ylabel="squared error / variance of y")
-left.legend(frameon=False, loc="center right")
+left.legend(frameon=False, loc="center left")
 PenaltyDisplay.from_estimator(learned, ax=right, n_names=0)
 right.set_title("Raw columns: penalties follow the variances", fontsize=10)
 plt.show()

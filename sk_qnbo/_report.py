@@ -97,15 +97,17 @@ def history(fits):
 
 def warn_of(search, fits, n_rungs, guarded):
     """Say what the user should know of a fitted search: time, bounds, limits, optimism."""
-    reached = len(search.cv_results_["rung"])
-    if reached < n_rungs:
+    index = getattr(search, "best_index_", None)
+    chosen = None if index is None else fits[index]
+    reached, late = len(fits), chosen is not None and "max_time" in chosen.result.message
+    if reached < n_rungs or late:
         _warn(
-            f"max_time={search.max_time:g} s was over after {reached} of {n_rungs} rungs; the best "
-            "of those is kept. Raise max_time to try the others."
+            f"max_time={search.max_time:g} s was over after {reached} of {n_rungs} rungs"
+            + (f", and cut rung {chosen.rung.name!r} short" if late else "")
+            + "; the best so far is kept. Raise max_time to look further."
         )
-    if getattr(search, "best_index_", None) is None:
+    if chosen is None:
         return
-    chosen = fits[search.best_index_]
     low, high = search.alpha_bounds
     if chosen.at_bound:
         _warn(
@@ -113,11 +115,11 @@ def warn_of(search, fits, n_rungs, guarded):
             " for columns of unit variance); widen alpha_bounds, or there may be nothing to learn"
             " from X."
         )
-    if not chosen.result.converged:
+    if not (chosen.result.converged or late):
         _warn(
             f"rung {chosen.rung.name!r} {chosen.result.message} with a gradient of "
             f"{chosen.result.stationarity:.1e}; raise max_iter (now {search.max_iter}) or tol "
-            f"(now {search.tol:g}), or give it more max_time."
+            f"(now {search.tol:g})."
         )
     if guarded and hasattr(search, "best_score_"):
         _warn_of_optimism(search)

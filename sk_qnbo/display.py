@@ -1,5 +1,7 @@
 """Pictures of a fitted search, in the manner of scikit-learn's displays."""
 
+from contextlib import suppress
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -26,9 +28,8 @@ def _pyplot(who):
 
 
 class _Display:
-    """What both displays share: the axes to draw on."""
-
     def _axes(self, ax, size):
+        """Axes to draw on, kept with their figure."""
         plt = _pyplot(type(self).__name__)
         if ax is None:
             _, ax = plt.subplots(figsize=size, layout="constrained")
@@ -43,7 +44,7 @@ class LadderDisplay(_Display):
     the score in the folds flatters the freer rungs. The cross-fitted score comes from rows that
     had no part in the tuning; by it the rung is chosen.
 
-    It is recommended to use :meth:`from_estimator` to make one.
+    Made by :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -127,7 +128,7 @@ class LadderDisplay(_Display):
         LadderDisplay
         """
         check_is_fitted(search, "cv_results_")
-        table = search.cv_results_
+        table, cross_fitted = search.cv_results_, isinstance(search.shrinkage, str)
         known = [key[10:] for key in table if key.startswith("mean_test_")]
         decides = search.refit if isinstance(search.refit, str) else known[0]
         decides = decides if search.multimetric_ else "score"
@@ -137,7 +138,6 @@ class LadderDisplay(_Display):
         errors, folds = table["se_test_score"], table["mean_fold_score"]
         if metric != decides:
             errors, folds = table[f"std_test_{metric}"] / np.sqrt(search.n_splits_), None
-        cross_fitted = isinstance(search.shrinkage, str)
         display = cls(
             rungs=list(table["rung"]),
             mean_scores=table[f"mean_test_{metric}"],
@@ -213,10 +213,7 @@ def _name_of_score(search, metric):
 def _axis_label(name, negate):
     is_minus_loss = name.startswith("neg_")
     words = (name[4:] if is_minus_loss else name).replace("_", " ")
-    if negate == is_minus_loss:
-        shown = words
-    else:
-        shown = f"negative {words}"
+    shown = words if negate == is_minus_loss else f"negative {words}"
     side = "lower" if negate else "higher"
     return f"{shown[0].upper()}{shown[1:]} ({side} is better)"
 
@@ -224,7 +221,7 @@ def _axis_label(name, negate):
 class PenaltyDisplay(_Display):
     """Size of every coefficient against its penalty, both on logarithmic axes.
 
-    It is recommended to use :meth:`from_estimator` to make one.
+    Made by :meth:`from_estimator`.
 
     Parameters
     ----------
@@ -302,8 +299,7 @@ class PenaltyDisplay(_Display):
         sizes = np.sqrt(np.square(np.atleast_2d(model.coef_)).sum(axis=0))
         if X is not None:
             variance = _variances(_before_model(best, X))
-            constant = variance <= 0
-            alpha = np.where(constant, alpha, alpha / np.where(constant, 1.0, variance))
+            alpha = alpha / np.where(variance > 0, variance, 1.0)
             sizes = sizes * np.sqrt(variance)
         labels, groups = search.group_labels_, search.groups_
         grouped = labels is not None and 1 < len(groups) < len(alpha)
@@ -346,7 +342,7 @@ class PenaltyDisplay(_Display):
                 ax.scatter(x[at], y[at], label=name, **{"color": f"C{number % 10}", **style})
             )
         if free.any():
-            style = {**style, "marker": "<", "color": "black", "label": "no penalty"}
+            style |= {"marker": "<", "color": "black", "label": "no penalty"}
             self.points_.append(ax.scatter(x[free], y[free], **style))
         ax.set(xscale="log", yscale="log")
         ax.margins(0.12)
@@ -362,9 +358,8 @@ class PenaltyDisplay(_Display):
     def _places(self):
         """Abscissae, and which features have no penalty: those go to the left of all others."""
         free = ~(np.asarray(self.alpha) > 0)
-        if free.all():
-            return np.ones(len(free)), free
-        return np.where(free, np.min(self.alpha[~free]) / 10.0, self.alpha), free
+        left = 1.0 if free.all() else np.min(self.alpha[~free]) / 10.0
+        return np.where(free, left, self.alpha), free
 
     def _groups(self):
         if self.labels is None:
@@ -384,8 +379,7 @@ def _at_least_two_decades(ax):
 
 def _before_model(best, X):
     """Rows as they reach the linear model."""
-    before = [step for _, step in best.steps[:-1]] if isinstance(best, Pipeline) else []
-    return best[:-1].transform(X) if before else X
+    return best[:-1].transform(X) if isinstance(best, Pipeline) and len(best) > 1 else X
 
 
 def _variances(X):
@@ -401,8 +395,6 @@ def _names_at_model(search, n_features):
     model = best[-1] if isinstance(best, Pipeline) else best
     names = getattr(model, "feature_names_in_", None)
     if names is None and isinstance(best, Pipeline) and len(best) > 1:
-        try:
+        with suppress(AttributeError, ValueError):
             names = best[:-1].get_feature_names_out()
-        except (AttributeError, ValueError):
-            names = None
     return [f"x{j}" for j in range(n_features)] if names is None else [str(n) for n in names]

@@ -61,12 +61,16 @@ class Rows:
     def kernel(self, inverse):
         """``X diag(inverse) X'`` for each row of ``inverse (n_blocks, n_columns)``.
 
-        The last answer is remembered: at one theta a start matrix may be built more than once.
+        The last answer is remembered: a start matrix may be built more than once at one theta,
+        and where only the common level moved it is the same but for a factor.
         """
-        if not np.array_equal(self._kernel[0], inverse):
+        last, answer = self._kernel
+        factor = _ratio(inverse, last)
+        if factor is None:
             self.products += len(inverse) * self.n_rows
-            self._kernel = inverse, np.stack([self._kernel_of(row) for row in inverse])
-        return self._kernel[1]
+            answer, factor = np.stack([self._kernel_of(row) for row in inverse]), 1.0
+            self._kernel = inverse, answer
+        return answer if factor == 1.0 else factor * answer
 
     def _kernel_of(self, row):
         if self.sparse:
@@ -116,3 +120,12 @@ class FoldRows:
 
     def kernel(self, inverse):
         return self._each("kernel", inverse)
+
+
+def _ratio(a, b):
+    """The number c with ``a = c b``, or None."""
+    if b is None or a.shape != b.shape or not b.any():
+        return None
+    at = np.unravel_index(np.argmax(b), b.shape)
+    c = float(a[at] / b[at])
+    return c if c > 0 and np.allclose(a, c * b, rtol=1e-13, atol=0.0) else None
