@@ -148,16 +148,18 @@ def check_folds(target, train, valid, guarded):
         present = np.unique(target.codes[rows])
         if len(present) < 2:
             raise ValueError(
-                f"{where} trains on the one class {target.classes[present].tolist()} (among rows of "
-                "positive sample_weight); every fold needs two classes. Use StratifiedKFold, fewer "
-                "splits, or more rows of the rare class" + (", or a number for shrinkage (no cross-fit)." if guarded else ".")
+                f"{where} trains on the one class {target.classes[present].tolist()} (among rows "
+                "of positive sample_weight); every fold needs two classes. Use StratifiedKFold, "
+                "fewer splits, or more rows of the rare class"
+                + (", or a number for shrinkage (no cross-fit)." if guarded else ".")
             )
         lacking |= set(np.setdiff1d(np.unique(target.codes), present).tolist())
     if lacking:
+        rare = target.classes.tolist()[min(lacking)]
         warnings.warn(
-            f"the class {target.classes.tolist()[min(lacking)]!r} has no training row in some fold (or in a "
-            "fold inside the cross-fit), whose model gives it almost no probability. Use "
-            "StratifiedKFold, fewer splits, or more rows of it.",
+            f"the class {rare!r} has no training row in some fold (or in a fold inside the "
+            "cross-fit), whose model gives it almost no probability. Use StratifiedKFold, fewer "
+            "splits, or more rows of it.",
             UserWarning,
             stacklevel=5,
         )

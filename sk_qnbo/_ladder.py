@@ -264,9 +264,14 @@ def fit_rungs(stack, reference, fits, method, tol=1e-7):
 TAUS = (10.0, 3.0, 1.0)
 # the exponents are few, but a handful of rows can send them far out (docs/quality.md)
 PRIOR = {SCALE: (0.5, 0.5), ADAPTIVE: (0.0, 0.3)}
+# Where the classes separate, the log loss of the folds falls for ever as the penalty goes to
+# zero, up to the first row on the wrong side; what n rows cannot know is worth a prior.
+SEPARABLE = (float(np.log(0.1)), 1.5)
 
 
-def ladder(*, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TAUS):
+def ladder(
+    *, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TAUS, level_prior=None
+):
     """The rungs from most to least constrained.
 
     Parameters
@@ -279,21 +284,24 @@ def ladder(*, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TA
         Covariates of the features.
     taus : sequence of float
         Strengths of the prior on the departures, falling.
+    level_prior : tuple of two floats, optional
+        Log penalty of a column of unit variance below which the level is held, and how softly.
     """
+    held = {} if level_prior is None else {LEVEL: level_prior}
     codata = tuple(range(CODATA, CODATA + n_codata))
     if scale == "learn":
         rungs = [
-            Rung("standardised", fixed={SCALE: 1.0}),
-            Rung("raw", fixed={SCALE: 0.0}),
-            Rung("learned scale", (SCALE,), after=("standardised", "raw")),
+            Rung("standardised", fixed={SCALE: 1.0}, prior=held),
+            Rung("raw", fixed={SCALE: 0.0}, prior=held),
+            Rung("learned scale", (SCALE,), after=("standardised", "raw"), prior=held),
         ]
         free = (SCALE,)
     else:
-        rungs, free = [Rung("shared", fixed={SCALE: float(scale)})], ()
+        rungs, free = [Rung("shared", fixed={SCALE: float(scale)}, prior=held)], ()
     if codata:
         free = free + codata
-        rungs.append(Rung("codata", free, after=(rungs[-1].name,)))
-    prior = {index: PRIOR[index] for index in free if index in PRIOR}
+        rungs.append(Rung("codata", free, after=(rungs[-1].name,), prior=held))
+    prior = held | {index: PRIOR[index] for index in free if index in PRIOR}
     if adaptive:
         free = (*free, ADAPTIVE)
         prior[ADAPTIVE] = PRIOR[ADAPTIVE]

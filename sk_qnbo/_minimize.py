@@ -88,7 +88,8 @@ def minimize_bilevel(
         Steps of theta, at most.
     tol : float
         Stop when the next step promises to lower the upper value by less than ``tol``
-        times that value, *and* the estimate's residual is at most ``sqrt(tol)``.
+        times that value (or than the estimates can resolve), *and* the estimate's residual is
+        at most ``sqrt(tol)`` (or near the method's own goal).
     max_time : float, optional
         Seconds after which the best theta so far is returned.
     callback : callable, optional
@@ -116,18 +117,19 @@ def minimize_bilevel(
         if state is None:
             state = step.begin(theta, seen.value, seen.gradient, box)
         else:
-            state = step.advance(state, theta, seen.value, seen.gradient, box)
+            noise = _fineness(tol, best) * abs(state.value)
+            state = step.advance(state, theta, seen.value, seen.gradient, box, noise)
         if state.theta is theta:
             best = seen
         row = _row(seen, theta, box, counted, begun)
         history.append(row)
         stop = callback is not None and callback(row)
-        small = state.decrease <= tol * max(abs(state.value), 1e-12)
-        if small and best.residual <= np.sqrt(tol):
+        small = state.decrease <= max(tol, _fineness(tol, best)) * max(abs(state.value), 1e-12)
+        accurate = best.residual <= max(np.sqrt(tol), 2.0 * best.goal)
+        if small and accurate:
             message, converged = "the next step promises less than tol", True
             break
         if step.exhausted(state):
-            accurate = best.residual <= np.sqrt(tol)
             if accurate or restarts == 0:
                 message, converged = "no step lowers the value any more", accurate
                 break
@@ -165,6 +167,14 @@ def judge(problem, result, method="exact", tol=1e-8):
     sharp = replace(method, tol=min(tol, method.tol), n_refine=0)
     seen = sharp.estimate(problem, result.theta, result.memory)
     return replace(result, value=seen.value, w=problem.array(seen.point), point=seen.point)
+
+
+def _fineness(tol, seen):
+    """Relative differences of the value below this are noise of the estimates.
+
+    The value is corrected by the adjoint, so its error is of second order in the residual.
+    """
+    return max(0.1 * seen.goal**2, 1e-3 * tol)
 
 
 def _bounds(bounds, theta):

@@ -12,7 +12,7 @@ from ._delegation import Delegation
 from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
-from ._ladder import Settings, climb, fit_rungs, ladder
+from ._ladder import SEPARABLE, Settings, climb, fit_rungs, ladder
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
@@ -60,9 +60,11 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         As in ``GridSearchCV``; None is 5 folds.
     scoring : str, callable, list or dict, default=None
         What chooses the rung and what ``best_score_`` reports. None is the smooth loss that moves
-        the penalties: ``neg_log_loss``, or ``neg_mean_squared_error``.
-    refit : bool or str, default=True
-        Whether to refit on all rows; the name of the metric that chooses if there are several.
+        the penalties, ``neg_log_loss`` or ``neg_mean_squared_error``, weighted by
+        ``sample_weight``; ``score`` is then the estimator's own.
+    refit : bool, str or callable, default=True
+        Whether to refit on all rows; the name of the metric that chooses if there are several;
+        or what returns the row of ``cv_results_`` to use (there is no ``best_score_`` then).
     max_iter : int, default=100
         Steps of the penalties on one rung, at most.
     tol : float, default=1e-4
@@ -90,7 +92,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     best_index_ : int
     best_rung_ : str
     alpha_ : ndarray of shape (n_features,)
-        Penalties in scikit-learn's units, of the columns that reach the linear model.
+        Penalties in scikit-learn's units, of the columns that reach the linear model: behind a
+        pipeline's transformers, those of ``best_estimator_[:-1].get_feature_names_out()``.
+        Penalties fixed by ``unpenalized`` are there at their values.
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
         ``mean_test_score``: their difference is the optimism of tuning.
@@ -101,14 +105,28 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     group_labels_ : ndarray of int of shape (n_features,) or None
     scorer_ : callable or dict
     n_splits_ : int
+    n_iter_ : int
+        Steps of the penalties on the chosen rung.
     refit_time_ : float
     multimetric_ : bool
     classes_, n_features_in_, feature_names_in_
 
     Notes
     -----
-    An interrupt (Ctrl-C) propagates and leaves the search unfitted; ``max_time`` is the way to
-    stop early and keep what was found.
+    An interrupt (Ctrl-C) or an error propagates and leaves the search as it was before, unfitted
+    or with its earlier fit; ``max_time`` is the way to stop early and keep what was found.
+
+    Columns of a pipeline's folds are matched by the names that its transformers give, by position
+    where they give none. ``penalty``, ``codata`` and ``unpenalized`` speak of the columns that
+    reach the linear model; a data frame or series whose index holds their names is matched by
+    them.
+
+    Metrics known by name see the model; a callable sees the fitted pipeline and the rows as they
+    were given, as in ``GridSearchCV``. With several metrics and ``refit=False`` no rung is chosen,
+    and ``best_*`` and ``alpha_`` are not set.
+
+    Without metadata routing, ``sample_weight`` goes to the linear model and to the smooth loss;
+    with it, wherever it is requested.
 
     References
     ----------
@@ -207,7 +225,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         """What the search finds, by attribute; the fits of the rungs; how many rungs there are."""
         source = given.source()
         spec, groups = self._spec(source, given.kind.model)
-        rungs = self._rungs(spec)
+        rungs = self._rungs(spec, given.kind.family)
         settings = self._settings(len(given.train))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
@@ -268,14 +286,19 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         labels = None if labels is None else labels[:n_final]
         return spec, {"groups_": groups, "group_labels_": labels}
 
-    def _rungs(self, spec):
+    def _rungs(self, spec, family):
         taus = {} if self._guarded else {"taus": (float(self.shrinkage),)}
         departures = spec.labels is not None and taus.get("taus") != (np.inf,)
         n_codata = 0 if spec.codata is None else spec.codata.shape[1]
         # unguarded, the adaptive rung can do harm, and without a prior it is redundant
         adaptive = bool(self.adaptive) and self.shrinkage not in (0, np.inf)
         return ladder(
-            scale=self.scale, adaptive=adaptive, departures=departures, n_codata=n_codata, **taus
+            scale=self.scale,
+            adaptive=adaptive,
+            departures=departures,
+            n_codata=n_codata,
+            level_prior=SEPARABLE if self._guarded and family == "logistic" else None,
+            **taus,
         )
 
     def _settings(self, n_folds):

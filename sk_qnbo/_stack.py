@@ -102,8 +102,15 @@ class Stack:
                 spread = reference[1] if index == SCALE else 1.0
                 center[index], precision[index] = mean * spread, 1.0 / (sd * spread) ** 2
             precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
+        # the level is measured at a column of unit variance, and is held from below only
+        center[LEVEL] += reference[0]
         return LinearProblem(
-            self.data, penalty, precision * (unit / self.n_rows), center, self.spec.intercept
+            self.data,
+            penalty,
+            precision * (unit / self.n_rows),
+            center,
+            np.arange(penalty.n_upper) == LEVEL,
+            self.spec.intercept,
         )
 
     def raw_alpha(self, fit):

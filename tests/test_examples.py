@@ -12,9 +12,14 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 ARGUMENTS = {
     "plot_against_grid_search": ["--splits", "1", "--sets", "diabetes", "diabetes, products"]
 }
+SLOW = {"plot_text"}
+PATHS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+    for path in sorted(EXAMPLES.glob("plot_*.py"))
+]
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("plot_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PATHS)
 def test_example_runs(path, monkeypatch, capsys):
     plt.switch_backend("Agg")
     monkeypatch.setattr(plt, "show", lambda: None)

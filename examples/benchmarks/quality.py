@@ -18,25 +18,22 @@ the report reads that file alone.
 """
 
 import argparse
-import json
 from itertools import product
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 import pandas as pd
+from common import FLOOR, geometric_mean, markdown, ratio_table, read, run_missing, test_loss
 from datasets import default_folder, list_sets, load_set, split
-from joblib import Parallel, delayed
 from peers import PEERS, TIME_LIMIT, NotApplicableError, time_limit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import log_loss, mean_squared_error
 from threadpoolctl import threadpool_limits
 
 SPLITS = 5
 QUICK_SPLITS = 2
 RUNG = "rung: "
-FLOOR = 1e-3  # losses below count as this: a ratio of two perfect fits says nothing
 REFERENCES = {"scaled": "the scaled grid", "on_off": "the grid with the scaler on or off"}
 
 
@@ -66,13 +63,6 @@ def _rungs(search, data):
     return rungs
 
 
-def test_loss(model, data):
-    """Log loss or mean squared error on the test rows."""
-    if data.classify:
-        return log_loss(data.y_test, model.predict_proba(data.X_test), labels=model.classes_)
-    return mean_squared_error(data.y_test, model.predict(data.X_test))
-
-
 JOBS = {"grid": PEERS["grid"], "qnbo": qnbo, **PEERS}
 
 
@@ -81,16 +71,8 @@ JOBS = {"grid": PEERS["grid"], "qnbo": qnbo, **PEERS}
 
 def run(args):
     """Run what the cache lacks; write each result as it arrives."""
-    todo = list(missing(args))
-    print(f"{len(todo)} runs to do")
-    calls = (delayed(run_one)(*key, args.data) for key in todo)
-    workers = Parallel(n_jobs=args.jobs, return_as="generator_unordered", batch_size=1)
-    with open(args.out, "a") as out:
-        for done, records in enumerate(workers(calls), 1):
-            for record in records:
-                out.write(json.dumps(record, default=float) + "\n")
-                print(done, *(f"{key}={record[key]}" for key in SHOWN if key in record), flush=True)
-            out.flush()
+    keys = ((*key, args.data) for key in missing(args))
+    run_missing(run_one, keys, args.out, SHOWN, args.jobs)
 
 
 SHOWN = ("set", "config", "split", "method", "loss", "seconds", "rung", "reason")
@@ -108,11 +90,6 @@ def missing(args):
 
 def _key(record):
     return record["job"], record["set"], record["config"], record["split"]
-
-
-def read(path):
-    """The records of a cache file, if there is one."""
-    return [json.loads(line) for line in open(path)] if Path(path).exists() else []
 
 
 def run_one(job, name, config, seed, folder=None):
@@ -182,12 +159,6 @@ def loss_table(records):
     return losses, about
 
 
-def ratio_table(losses, reference):
-    """Geometric mean over the splits of loss / reference loss; sets by methods."""
-    logs = np.log(losses.div(losses[reference], axis=0))
-    return np.exp(logs.groupby(level=["set", "config"]).mean())
-
-
 def overview(over):
     """Every method over all sets: geometric means, worst sets, how often near the best peer."""
     peers = over["scaled"][[m for m in PEER_METHODS if m in over["scaled"]]]
@@ -212,11 +183,6 @@ def by_group(ratios, about):
     groups = [ratios.groupby(key).agg(geometric_mean) for key in (about["kind"], shape, config)]
     words = "wide: more columns than half the training rows"
     return f"## Over on_off, by group ({words})", markdown(pd.concat(groups).T)
-
-
-def geometric_mean(ratios):
-    """Geometric mean of the ratios there are."""
-    return np.exp(np.log(ratios).mean())
 
 
 PEER_METHODS = ("scaled", "on_off", *(name for name in PEERS if name != "grid"))
@@ -247,19 +213,6 @@ def rung_choice(records):
     words = f"The chosen rung was the best on the test rows in {hits:.0%} of {len(frame)} splits;"
     words += f" its loss was {cost:.3f} times that of the best (geometric mean)."
     return "## Choice of the rung", words, markdown(counts.fillna(0).astype(int))
-
-
-def markdown(frame):
-    """A data frame as a markdown table."""
-    frame = frame.reset_index()
-    lines = [frame.columns, ["---"] * frame.shape[1], *frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value):
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.3f}"
-    return str(value)
 
 
 def parse_args():

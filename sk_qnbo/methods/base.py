@@ -30,6 +30,7 @@ class Estimate:
     residual: float
     n_iter: int
     memory: object
+    goal: float = 0.0
 
 
 class Method:

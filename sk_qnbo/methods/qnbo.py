@@ -75,9 +75,8 @@ class QNBO(Method):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         start, fit, n_iter = self._lower(problem, theta, memory, self.tol * factor)
         value, grad_theta, b = problem.upper(theta, fit.point)
-        adjoint = self._adjoint(
-            problem, theta, fit, b, memory.u, min(self.adjoint_tol * factor, 0.1)
-        )
+        adjoint_tol = min(self.adjoint_tol * factor, 0.1)
+        adjoint = self._adjoint(problem, theta, fit, b, memory.u, adjoint_tol)
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= float(dot(adjoint.u, fit.gradient).sum())
@@ -85,7 +84,8 @@ class QNBO(Method):
         if self.share and problem.diagonal(theta) is not None:
             kept = replace(kept, start=start, pairs=adjoint.curvature.pairs)
         residual = max(fit.residual, adjoint.residual)
-        return Estimate(value, gradient, fit.point, residual, n_iter, kept)
+        goal = max(self.tol * factor, adjoint_tol) if self.tol_decay == 1.0 else 0.0
+        return Estimate(value, gradient, fit.point, residual, n_iter, kept, goal)
 
     def fit_lower(self, problem, theta, memory=None):
         """The lower level alone at one theta: its :class:`LowerFit`, all iterations counted."""

@@ -37,15 +37,18 @@ class LinearProblem(BilevelProblem):
     penalty : LogLinearPenalty
     precision, center : ndarray of shape (n_upper,), optional
         A Gaussian prior on theta, in units of the upper loss; none by default.
+    one_sided : ndarray of bool of shape (n_upper,), optional
+        Coordinates that the prior holds from below only.
     intercept : bool
         Whether the last column is an intercept, which is never penalised.
     """
 
-    def __init__(self, data, penalty, precision=None, center=None, intercept=True):
+    def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
         self.data, self.penalty = data, penalty
         none = np.zeros(penalty.n_upper)
         self.precision = none if precision is None else precision
         self.center = none if center is None else center
+        self.one_sided = none.astype(bool) if one_sided is None else one_sided
         self.intercept = intercept
         self.n_stack, self.n_upper = data.n_stack, penalty.n_upper
         self.shape = (data.n_stack, data.n_outputs, data.n_columns)
@@ -127,11 +130,15 @@ class LinearProblem(BilevelProblem):
         grad_w = self.data.valid_gradient(w).reshape(self.n_stack, -1) / self.n_stack
         return float(value), self.prior_gradient(theta), grad_w
 
+    def _off_center(self, theta):
+        off = theta - self.center
+        return np.where(self.one_sided & (off > 0), 0.0, off)
+
     def prior(self, theta):
-        return 0.5 * float(self.precision @ np.square(theta - self.center))
+        return 0.5 * float(self.precision @ np.square(self._off_center(theta)))
 
     def prior_gradient(self, theta):
-        return self.precision * (theta - self.center)
+        return self.precision * self._off_center(theta)
 
     def fold_values(self, w):
         """Validation loss of each fold, shape ``(n_stack,)``."""

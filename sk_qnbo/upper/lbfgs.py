@@ -43,12 +43,13 @@ class UpperLBFGS:
         """State after the first estimate."""
         return self._aim(LBFGSState(theta, value, gradient, np.zeros_like(theta)), box)
 
-    def advance(self, state, theta, value, gradient, box):
-        """State after the estimate at a trial theta: accepted, or a shorter step."""
+    def advance(self, state, theta, value, gradient, box, noise=0.0):
+        """State after the estimate at a trial theta: accepted, or a shorter step.
+
+        Values closer than ``noise`` cannot be told apart.
+        """
         move = theta - state.theta
         promised = float(state.gradient @ move)
-        # estimates are that noisy when the lower level is left at its tolerance
-        noise = 1e-8 * abs(state.value)
         if value <= state.value + 1e-4 * promised + noise:
             y = gradient - state.gradient
             good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)

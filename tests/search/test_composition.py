@@ -52,7 +52,7 @@ def expected_warnings(test):
 
 @expected_warnings
 @parametrize_with_checks(
-    [QNBOSearchCV(e, penalty="shared", adaptive=False, cv=3, max_iter=5) for e in ESTIMATORS]
+    [QNBOSearchCV(e, shrinkage=np.inf, scale=1, cv=3, max_iter=5) for e in ESTIMATORS]
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -118,7 +118,7 @@ def test_best_params_can_be_set_on_the_best_estimator(cancer):
     assert_array_equal(search.best_params_["logisticregression__alpha"], search.alpha_)
 
 
-# ------------------------------------------------------------------------------ estimators around it
+# ----------------------------------------------------------------------------- estimators around it
 
 
 def test_cross_validation_around_the_search(cancer, diabetes):
@@ -131,7 +131,8 @@ def test_cross_validation_around_the_search(cancer, diabetes):
 def test_a_pipeline_around_the_search(cancer):
     X, y = cancer
     model = make_pipeline(StandardScaler(), quick(scale=0)).fit(X, y)
-    assert_allclose(model.predict_proba(X), quick().fit(X, y).predict_proba(X), atol=1e-3)
+    # not quite the same: the search standardises in every fold
+    assert_allclose(model.predict_proba(X), quick().fit(X, y).predict_proba(X), atol=0.02)
 
 
 def test_a_grid_search_around_the_search(cancer):
@@ -149,6 +150,7 @@ def test_calibration_around_the_search(cancer):
     assert model.predict_proba(cancer[0]).shape == (200, 2)
 
 
+@pytest.mark.filterwarnings("ignore:the common level")  # one class is separable
 def test_one_versus_rest_around_the_search():
     X, y = load_iris(return_X_y=True)
     assert OneVsRestClassifier(quick()).fit(X, y).score(X, y) > 0.9

@@ -1,0 +1,60 @@
+"""What the benchmarks share: a cache of JSON lines, loss ratios and markdown tables."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.metrics import log_loss, mean_squared_error
+
+FLOOR = 1e-3  # losses below count as this: a ratio of two perfect fits says nothing
+
+
+def read(path):
+    """The records of a cache file, if there is one."""
+    return [json.loads(line) for line in open(path)] if Path(path).exists() else []
+
+
+def run_missing(job, keys, path, shown, n_jobs=1):
+    """Call ``job(*key)`` for every key; append the records it returns to the cache at once."""
+    keys = list(keys)
+    print(f"{len(keys)} runs to do")
+    workers = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    with open(path, "a") as out:
+        for done, records in enumerate(workers(delayed(job)(*key) for key in keys), 1):
+            for record in records:
+                out.write(json.dumps(record, default=float) + "\n")
+                print(done, *(f"{key}={record[key]}" for key in shown if key in record), flush=True)
+            out.flush()
+
+
+def test_loss(model, data):
+    """Log loss or mean squared error on the test rows."""
+    if data.classify:
+        return log_loss(data.y_test, model.predict_proba(data.X_test), labels=model.classes_)
+    return mean_squared_error(data.y_test, model.predict(data.X_test))
+
+
+def ratio_table(losses, reference):
+    """Geometric mean over the splits of loss / reference loss; sets by methods."""
+    levels = [name for name in losses.index.names if name != "split"]
+    logs = np.log(losses.div(losses[reference], axis=0))
+    return np.exp(logs.groupby(level=levels).mean())
+
+
+def geometric_mean(ratios):
+    """Geometric mean of the ratios there are."""
+    return np.exp(np.log(ratios).mean())
+
+
+def markdown(frame):
+    """A data frame as a markdown table."""
+    frame = frame.reset_index()
+    lines = [frame.columns, ["---"] * frame.shape[1], *frame.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    return str(value)

@@ -1,0 +1,265 @@
+"""Time of QNBOSearchCV over that of the grid searches a user would run instead, one thread.
+
+    python examples/benchmarks/speed.py --quick
+    python examples/benchmarks/speed.py --sizes 500x30 5000x50 digits --repeats 3
+    python examples/benchmarks/speed.py --report --markdown speed.md
+
+Ours: ``default`` is ``QNBOSearchCV(model, cv=folds)`` on raw columns with its whole ladder and
+cross-fit; ``rung`` tunes one penalty a feature with a fixed prior; ``shared`` tunes one penalty.
+Theirs: ``grid`` is ``GridSearchCV`` over 10 penalties on the same folds, behind a scaler where
+columns are dense; ``own`` is ``LogisticRegressionCV(Cs=10)`` with the faster of two solvers, or
+``RidgeCV`` by leave-one-out. Nobody refits less than once.
+
+Methods take turns within a repeat and ratios are taken within it, so that they share what else the
+machine does; the table holds medians over the repeats. A search is given up after five minutes of
+CPU time. Products are those of X with a vector for every fold and output, as the search on all
+folds counts them (``history_``, without the cross-fit); forming X'WX counts a product a column.
+"""
+
+import argparse
+import warnings
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+import pandas as pd
+from common import markdown, read, run_missing
+from datasets import default_folder, load_set
+from peers import time_limit
+from scipy.sparse import issparse, random_array
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_classification, make_regression
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from sk_qnbo import QNBOSearchCV
+
+TIME_LIMIT = 300
+CS, ALPHAS = np.logspace(-4, 4, 10), np.logspace(-3, 5, 10)
+OURS = {
+    "default": {},
+    "rung": {"penalty": "per_feature", "shrinkage": 3.0, "scale": 1},
+    "shared": {"penalty": "shared", "shrinkage": np.inf, "scale": 1},
+}
+THEIRS = ("grid", "own")
+SHOWN = ("size", "model", "repeat", "method", "seconds", "products", "reason")
+
+
+# Data.
+
+
+@dataclass(frozen=True)
+class Case:
+    """A data set to time on, with its folds."""
+
+    X: object
+    y: np.ndarray
+    classify: bool
+
+    @property
+    def folds(self):
+        return (StratifiedKFold if self.classify else KFold)(5, shuffle=True, random_state=0)
+
+    @property
+    def n_classes(self):
+        return len(np.unique(self.y)) if self.classify else 0
+
+
+def dense(n, d, classify):
+    """A made set of which half the columns, at most 50, matter."""
+    useful = min(d // 2, 50)
+    if not classify:
+        return Case(*make_regression(n, d, n_informative=useful, noise=50.0, random_state=0), False)
+    options = {"n_informative": useful, "n_redundant": 0, "flip_y": 0.05, "random_state": 0}
+    return Case(*make_classification(n, d, **options), True)
+
+
+def digits():
+    return Case(*load_digits(return_X_y=True), True)
+
+
+def text(folder=None):
+    """TF-IDF of the 20 newsgroups, the first against the rest; without the folder, made counts."""
+    folder = folder or default_folder()
+    if folder is None:
+        counts, y = _made_counts()
+    else:
+        task = load_set("news20_train", "full", folder)
+        counts, y = task.X, task.y == 0
+    return Case(TfidfTransformer().fit_transform(counts), y.astype(int), True)
+
+
+def _made_counts(n=10_000, d=100_000, words=120):
+    """Rare and common words of which every hundredth depends on the class."""
+    rng = np.random.default_rng(0)
+    y = rng.random(n) < 0.05
+    counts = random_array((n, d), density=words / d, format="csr", rng=rng)
+    counts.indices = np.sort((d * rng.random(counts.nnz) ** 4).astype(counts.indices.dtype))
+    rng.shuffle(counts.indices)
+    odd = (counts.indices % 100 == 0) & ~np.repeat(y, np.diff(counts.indptr))
+    counts.data = np.where(odd, 0.0, 1.0)
+    counts.sum_duplicates()
+    return counts, y
+
+
+SHAPES = {"500x30": (500, 30), "5000x50": (5000, 50), "60x2000": (60, 2000)}
+SHAPES |= {"5000x500": (5000, 500), "20000x200": (20_000, 200)}
+CASES = {
+    (size, model): partial(dense, *shape, model == "logistic")
+    for size, shape in SHAPES.items()
+    for model in ("logistic", "ridge")
+}
+CASES |= {("digits", "logistic"): digits, ("text", "logistic"): text}
+SIZES = list(dict.fromkeys(size for size, _ in CASES))
+QUICK_SIZES = ["500x30", "5000x50", "60x2000"]
+
+
+# Methods.
+
+
+def searches(case):
+    """What is timed on a case, by name, in the order of the turns."""
+    model = LogisticRegression(max_iter=1000) if case.classify else Ridge()
+    found = {name: QNBOSearchCV(model, cv=case.folds, **how) for name, how in OURS.items()}
+    return {"grid": grid(case, model), **found, **dict(own(case))}
+
+
+def grid(case, model):
+    """Ten penalties by GridSearchCV."""
+    steps = [] if issparse(case.X) else [StandardScaler()]
+    values = {"C": CS} if case.classify else {"alpha": ALPHAS}
+    scoring = "neg_log_loss" if case.classify else "neg_mean_squared_error"
+    step = type(model).__name__.lower()
+    return GridSearchCV(
+        make_pipeline(*steps, model),
+        {f"{step}__{name}": value for name, value in values.items()},
+        scoring=scoring,
+        cv=case.folds,
+        error_score="raise",  # also lets the time limit through
+    )
+
+
+def own(case):
+    """The cross-validated estimators of scikit-learn; newton-cholesky is for tall X."""
+    if issparse(case.X):
+        return
+    if not case.classify:
+        yield "own", make_pipeline(StandardScaler(), RidgeCV(ALPHAS))
+        return
+    solvers = ("lbfgs", "newton-cholesky") if len(case.X) > case.X.shape[1] else ("lbfgs",)
+    for solver in solvers:
+        options = {"Cs": 10, "cv": case.folds, "scoring": "neg_log_loss", "max_iter": 1000}
+        model = LogisticRegressionCV(solver=solver, **options)
+        yield f"own {solver}", make_pipeline(StandardScaler(), model)
+
+
+# Running.
+
+
+def run(args):
+    """Run what the cache lacks, repeat by repeat."""
+    settled = {(r["repeat"], r["size"], r["model"]) for r in read(args.out)}
+    cases = [case for case in CASES if case[0] in args.sizes]
+    keys = [(r, *case) for r, case in product(range(args.repeats), cases)]
+    run_missing(run_one, [key for key in keys if key not in settled], args.out, SHOWN)
+
+
+def run_one(repeat, size, model):
+    """The records of all methods on one case, each timed once."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warm_up(model)
+        case = CASES[size, model]()
+        common = {"size": size, "model": model, "repeat": repeat, "n_classes": case.n_classes}
+        common |= {"n": case.X.shape[0], "d": case.X.shape[1]}
+        return [common | timed(name, search, case) for name, search in searches(case).items()]
+
+
+@cache
+def warm_up(model):
+    """Fit everything once, so that nobody pays for what is imported late."""
+    case = dense(100, 5, model == "logistic")
+    for search in searches(case).values():
+        search.fit(case.X, case.y)
+
+
+def timed(name, search, case):
+    """Seconds of one fit, or why there are none."""
+    begun, cpu_begun = perf_counter(), process_time()
+    try:
+        with time_limit(TIME_LIMIT):
+            search = clone(search).fit(case.X, case.y)
+    except TimeoutError as reason:
+        search, outcome = None, {"reason": str(reason)}
+    else:
+        outcome = {"seconds": perf_counter() - begun, "cpu": process_time() - cpu_begun}
+    if isinstance(search, QNBOSearchCV):
+        outcome["products"] = search.history_["products"][-1]
+        outcome["steps"] = len(search.history_["products"])
+    return {"method": name, **outcome}
+
+
+# Reporting.
+
+
+def report(args):
+    """Seconds and ratios as markdown tables."""
+    records = pd.DataFrame([r for r in read(args.out) if r["size"] in args.sizes])
+    of_clock = {clock: table(records, clock) for clock in ("seconds", "cpu")}
+    parts = ["# Speed, one thread (medians; empty: given up, or not applicable)"]
+    for clock, words in {"seconds": "Wall time", "cpu": "CPU time"}.items():
+        parts += [f"## {words} in seconds, and over that of theirs", markdown(of_clock[clock])]
+    parts += ["## Products with X and upper iterations", markdown(work(records))]
+    text = "\n\n".join(parts) + "\n"
+    print(text)
+    if args.markdown:
+        Path(args.markdown).write_text(text)
+
+
+def table(records, clock):
+    """Medians over the repeats of the seconds of all and of the ratios of ours to theirs."""
+    index = ["size", "model", "repeat"]
+    wide = records.pivot_table(index=index, columns="method", values=clock, sort=False)
+    wide["own"] = wide[[name for name in wide if name.startswith("own")]].min(axis=1)
+    wide = wide.reindex(columns=[*THEIRS, *OURS])
+    for theirs, ours in product(THEIRS, OURS):
+        wide[f"{ours}/{theirs}"] = wide[ours] / wide[theirs]
+    return wide.groupby(level=["size", "model"], sort=False).median()
+
+
+def work(records):
+    """Products with X and upper iterations of our searches."""
+    ours = records[records["method"].isin(OURS)].dropna(subset="seconds")
+    index = ["size", "model", "n", "d", "n_classes"]
+    values = ["products", "steps"]
+    wide = ours.pivot_table(index=index, columns="method", values=values, sort=False).astype(int)
+    wide.columns = [f"{method} {value}" for value, method in wide.columns]
+    return wide
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", default="speed_results.jsonl", help="cache of results")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="three small sizes, one repeat")
+    parser.add_argument("--report", action="store_true", help="print tables, run nothing")
+    parser.add_argument("--markdown", help="also write the report to this file")
+    args = parser.parse_args()
+    if args.quick:
+        args.sizes, args.repeats = QUICK_SIZES, 1
+    return args
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    if not arguments.report:
+        run(arguments)
+    report(arguments)
