@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import Parallel, delayed
 
-from ._ladder import climb, fit_rungs
+from ._ladder import RungModels, climb
+from ._results import paired_errors
 from ._stack import Stack, inner_splits
 from .problems import LOSSES
 
@@ -55,28 +56,47 @@ def _predict(X, coef):
 
 def judge_stack(folds, stack, fits, scoring=None):
     """What the search believed while it tuned: every rung judged on its own folds."""
-    names = [fit.rung.name for fit in fits]
     alpha = [stack.raw_alpha(fit) for fit in fits]
     out = []
     for k in range(len(folds.train)):
-        W = np.stack([fit.result.point.W[k] for fit in fits])
-        out.append(judge_fold(folds, stack.design, k, names, W, [a[k] for a in alpha], scoring))
+        models = [(fit.result.point.W[k], a[k]) for fit, a in zip(fits, alpha, strict=True)]
+        out.append(_judge_all(folds, stack.design, k, fits, models, scoring))
     return out
 
 
+def _judge_all(folds, design, fold, fits, models, scoring):
+    W, alpha = np.stack([W for W, _ in models]), [alpha for _, alpha in models]
+    return judge_fold(folds, design, fold, [f.rung.name for f in fits], W, alpha, scoring)
+
+
 def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
-    """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible."""
+    """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
+
+    A climb ends early at a departure rung that is clearly worse on those rows than
+    a rung before it: what follows has still more freedom.
+    """
     inner = inner_splits(train, valid, outer)
     if len(inner[0]) == 0:
         return None
     tuned = Stack(source.folds(*inner), spec)
-    fits = climb(tuned, rungs, settings)
     folds = source.folds(train[outer : outer + 1], valid[outer : outer + 1])
     one = Stack(folds, spec)
-    refits = fit_rungs(one, tuned.reference(), fits, settings.method)
-    W = np.concatenate([point.W for point, _ in refits])
-    alpha = [alpha for _, alpha in refits]
-    return judge_fold(folds, one.design, 0, [f.rung.name for f in fits], W, alpha, scoring)
+    models_of = RungModels(one, tuned.reference(), settings.method)
+    fits, models = [], []
+    for fit in climb(tuned, rungs, settings):
+        fits.append(fit)
+        models.append((models_of.coefficients(fit), models_of.alpha(fit)))
+        judged = _judge_all(folds, one.design, 0, fits, models, None)
+        if np.isfinite(fit.rung.tau) and _clearly_worse(judged):
+            break
+    return _judge_all(folds, one.design, 0, fits, models, scoring)
+
+
+def _clearly_worse(judged, n_errors=2.0):
+    """Whether the newest rung's loss is beyond the best one's by more than its standard error."""
+    best = int(np.argmax(judged.scores["score"]))
+    error = paired_errors(judged.losses[[best, -1]], judged.weights)[0, 1]
+    return judged.scores["score"][-1] < judged.scores["score"][best] - n_errors * error
 
 
 def cross_fit(source, spec, rungs, settings, train, valid, scoring=None, n_jobs=None):

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ._minimize import minimize_bilevel
+from ._minimize import minimize_bilevel, resolve_method
 from ._stack import ADAPTIVE, CODATA, LEVEL, SCALE
-from .methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -96,20 +95,21 @@ class RungFit:
 def climb(stack, rungs, settings, progress=None):
     """Tune every rung on one stack, each from where a simpler one ended.
 
-    Returns
-    -------
-    list of RungFit, shorter than ``rungs`` where time ran out; never empty.
+    Yields
+    ------
+    RungFit
+        One a rung, fewer where time runs out; at least one.
     """
     reference, done, begun = stack.reference(), {}, time.perf_counter()
     for rung in rungs:
         left = _left(settings, begun)
         if done and left == 0.0:
-            break
+            return
         settings = replace(settings, left=left)
         done[rung.name] = _tune(stack, reference, rung, done, settings, progress)
         if progress is not None:
             progress.rung(done[rung.name])
-    return list(done.values())
+        yield done[rung.name]
 
 
 def _left(settings, begun):
@@ -174,7 +174,7 @@ def _scan(stack, problem, reference, theta, settings):
     The landscape is flat far out and has stationary points there, so a descent
     needs to start near its valley.
     """
-    method = METHODS[settings.method] if isinstance(settings.method, str) else settings.method
+    method = resolve_method(settings.method)
     method = replace(method, tol=max(method.tol, 1e-4), n_refine=0)
     memory = method.start(problem, theta)
     low, high = _level_bounds(stack, reference)
@@ -232,33 +232,50 @@ def _box(stack, problem, reference, rung, theta):
     return low, high
 
 
-def fit_rungs(stack, reference, fits, method, tol=1e-7):
-    """Fit the models of the rungs on a stack of one: its points and raw penalties.
+class RungModels:
+    """Models of rungs that were tuned elsewhere, fitted on a stack of one.
 
-    Returns
-    -------
-    list of (point, alpha) with ``alpha`` of shape ``(n_features,)``, in raw units
+    Each fit starts from the one before; the pilot of the adaptive column is fitted once.
+
+    Parameters
+    ----------
+    stack : Stack of one
+    reference : tuple
+        What theta was measured from where it was tuned (``Stack.reference``).
+    method : str or Method
+    tol : float
+        Residual of the fits.
     """
-    sharp = replace(METHODS[method] if isinstance(method, str) else method, tol=tol, n_refine=0)
-    memory, pilots, out = None, {}, []
-    for fit in fits:
-        phi = None
-        if fit.base is not None:
-            if id(fit.base) not in pilots:
-                problem = stack.problem(reference)
-                memory = memory or sharp.start(problem, fit.base.theta)
-                seen = sharp.estimate(problem, fit.base.theta, memory)
-                pilots[id(fit.base)], memory = stack.phi(seen.point), seen.memory
-            phi = pilots[id(fit.base)]
-        problem = stack.problem(reference, phi)
-        memory = memory or sharp.start(problem, fit.theta)
-        seen = sharp.estimate(problem, fit.theta, memory)
-        memory = seen.memory
-        alpha = problem.penalty.alpha(fit.theta)[0] * stack.design.scale[0] ** 2
-        if stack.spec.fixed is not None:
-            alpha = np.where(np.isnan(stack.spec.fixed), alpha, stack.spec.fixed)
-        out.append((seen.point, alpha))
-    return out
+
+    def __init__(self, stack, reference, method, tol=1e-6):
+        self.stack, self.reference = stack, reference
+        self.method = replace(resolve_method(method), tol=tol, n_refine=0)
+        self.memory, self.pilots = None, {}
+
+    def coefficients(self, fit):
+        """Coefficients of a rung's model in internal coordinates, ``(n_outputs, n_columns)``."""
+        return self._fitted(self._problem(fit), fit.theta).W[0]
+
+    def alpha(self, fit):
+        """Penalties of a rung's model in raw units, ``(n_features,)``."""
+        alpha = self._problem(fit).penalty.alpha(fit.theta)[0]
+        return self.stack.spec.with_fixed(alpha * self.stack.design.scale[0] ** 2)
+
+    def _problem(self, fit):
+        phi = None if fit.base is None else self._phi(fit.base)
+        return self.stack.problem(self.reference, phi)
+
+    def _phi(self, base):
+        if base.rung.name not in self.pilots:
+            point = self._fitted(self.stack.problem(self.reference), base.theta)
+            self.pilots[base.rung.name] = self.stack.phi(point)
+        return self.pilots[base.rung.name]
+
+    def _fitted(self, problem, theta):
+        memory = self.memory or self.method.start(problem, theta)
+        seen = self.method.estimate(problem, theta, memory)
+        self.memory = seen.memory
+        return seen.point
 
 
 TAUS = (10.0, 3.0, 1.0)

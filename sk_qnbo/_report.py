@@ -100,7 +100,7 @@ def warn_of(search, fits, n_rungs, guarded):
     index = getattr(search, "best_index_", None)
     chosen = None if index is None else fits[index]
     reached, late = len(fits), chosen is not None and "max_time" in chosen.result.message
-    if reached < n_rungs or late:
+    if search.max_time is not None and (reached < n_rungs or late):
         _warn(
             f"max_time={search.max_time:g} s was over after {reached} of {n_rungs} rungs"
             + (f", and cut rung {chosen.rung.name!r} short" if late else "")

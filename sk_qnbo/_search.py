@@ -12,7 +12,7 @@ from ._delegation import Delegation
 from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
-from ._ladder import SEPARABLE, Settings, climb, fit_rungs, ladder
+from ._ladder import SEPARABLE, RungModels, Settings, climb, ladder
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
@@ -232,7 +232,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         folds = source.folds(given.train, given.valid)
         stack = Stack(folds, spec)
         with progress.climb(len(rungs)):
-            fits = climb(stack, rungs, settings, progress)
+            fits = list(climb(stack, rungs, settings, progress))
         believed = judged = judge_stack(folds, stack, fits, scoring)
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
@@ -311,8 +311,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         everything = np.ones((1, len(given.y)), dtype=bool)
         one = Stack(source.folds(everything, everything), spec)
         key = "alpha" if given.step is None else f"{given.step}__alpha"
-        fitted = fit_rungs(one, stack.reference(), fits, self.method)
-        return [{key: alpha[: source.n_final]} for _, alpha in fitted]
+        models = RungModels(one, stack.reference(), self.method)
+        return [{key: models.alpha(fit)[: source.n_final]} for fit in fits]
 
     def _refitted(self, given, params, progress):
         """The best estimator fitted on all rows, and the seconds that took."""

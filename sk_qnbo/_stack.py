@@ -62,6 +62,10 @@ class PenaltySpec:
     bounds: tuple = (1e-6, 1e10)
     intercept: bool = True
 
+    def with_fixed(self, alpha):
+        """Raw penalties with those that the user fixed."""
+        return alpha if self.fixed is None else np.where(np.isnan(self.fixed), alpha, self.fixed)
+
 
 class Stack:
     """The stack of folds of one search in internal coordinates, for every rung alike."""
@@ -117,8 +121,7 @@ class Stack:
         """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
         phi = None if fit.base is None else self.phi(fit.base.result.point)
         alpha = self.penalty(self.reference(), phi).alpha(fit.theta) * self.design.scale**2
-        fixed = self.spec.fixed
-        return alpha if fixed is None else np.where(np.isnan(fixed), alpha, fixed)
+        return self.spec.with_fixed(alpha)
 
     def phi(self, point):
         """The adaptive column from a pilot fit: minus the log of the relative squared size."""

@@ -44,12 +44,27 @@ def measure(name, folder):
     case = Case(load_npz(folder / "X.npz"), np.load(folder / "y.npy"), True)
     model = model_of(name, case)
     before, begun = peak(), perf_counter()
-    with time_limit(TIME_LIMIT):
-        model.fit(case.X, case.y)
+    finished = fitted_in_time(model, case)
     X = case.X
     size = (X.data.nbytes + X.indices.nbytes + X.indptr.nbytes) / MIB
     record = {"before MiB": before, "peak MiB": peak(), "fit MiB": peak() - before}
-    return {"fit": name, "X MiB": size, **record, "seconds": perf_counter() - begun}
+    return {
+        "fit": name,
+        "X MiB": size,
+        **record,
+        "seconds": perf_counter() - begun,
+        "finished": finished,
+    }
+
+
+def fitted_in_time(model, case):
+    """Whether the fit ended before it was given up; its peak until then counts either way."""
+    try:
+        with time_limit(TIME_LIMIT):
+            model.fit(case.X, case.y)
+    except TimeoutError:
+        return False
+    return True
 
 
 def model_of(name, case):
@@ -78,7 +93,7 @@ def run(args):
         print(child("prepare", folder))
         found = {name: child(name, folder) for name in args.fits}
     records = [record for record in found.values() if record is not None]
-    print("failed or given up:", [name for name in found if found[name] is None])
+    print("failed:", [name for name in found if found[name] is None])
     with open(args.out, "a") as out:
         out.writelines(json.dumps(record) + "\n" for record in records)
     frame = pd.DataFrame(records).set_index("fit")

@@ -296,11 +296,6 @@ def test_transformers_without_names_are_matched_by_position():
 
 
 def test_columns_with_equal_names_are_told_apart():
-    twice = make_column_transformer(
-        (StandardScaler(), [0, 1]), ("passthrough", [0, 1]), verbose_feature_names_out=False
-    )
-    twice.get_feature_names_out = None  # the names of the frame speak: none
-
     class Twins(FunctionTransformer):
         def get_feature_names_out(self, input_features=None):
             return np.array(["a", "a"], dtype=object)
