@@ -1,5 +1,6 @@
 """Cross-fitting: every rung tuned without a fold's rows, then judged on them."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,10 @@ class Judged:
     losses : ndarray of shape (n_rungs, n_rows_left_out)
     scores : dict of ndarray of shape (n_rungs,)
         By metric, greater is better.
+    fit_seconds : ndarray of shape (n_rungs,)
+        What tuning each rung took.
+    score_seconds : float
+        What judging one rung took.
     """
 
     names: tuple
@@ -32,10 +37,13 @@ class Judged:
     weights: np.ndarray
     losses: np.ndarray
     scores: dict
+    fit_seconds: np.ndarray
+    score_seconds: float
 
 
-def judge_fold(folds, design, fold, names, W, alpha, scoring):
+def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     """Judge models ``W (n_rungs, n_outputs, n_columns)`` on the validation rows of one fold."""
+    begun = time.perf_counter()
     judged = np.flatnonzero(folds.valid[fold] > 0)
     coef, intercept = design.raw(W, fold)
     X = folds.X[fold] if isinstance(folds.X, list) else folds.X
@@ -46,7 +54,15 @@ def judge_fold(folds, design, fold, names, W, alpha, scoring):
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
         scores = scoring(folds, fold, judged, coef, intercept, alpha)
-    return Judged(tuple(names), folds.index[judged], weights, losses, scores)
+    return Judged(
+        tuple(fit.rung.name for fit in fits),
+        folds.index[judged],
+        weights,
+        losses,
+        scores,
+        np.array([fit.seconds for fit in fits]),
+        (time.perf_counter() - begun) / len(fits),
+    )
 
 
 def _predict(X, coef):
@@ -66,7 +82,7 @@ def judge_stack(folds, stack, fits, scoring=None):
 
 def _judge_all(folds, design, fold, fits, models, scoring):
     W, alpha = np.stack([W for W, _ in models]), [alpha for _, alpha in models]
-    return judge_fold(folds, design, fold, [f.rung.name for f in fits], W, alpha, scoring)
+    return judge_fold(folds, design, fold, fits, W, alpha, scoring)
 
 
 def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):

@@ -52,13 +52,18 @@ class Rung:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the climb is done; the numbers a user may set on the search."""
+    """How the climb is done; the numbers a user may set on the search.
+
+    ``sharp`` is for a climb whose end is used as it is, without a cross-fit: a finer and
+    longer scan, a hundredth of ``tol`` everywhere, and fits re-solved at the end.
+    """
 
     method: str = "qnbo-bfgs"
     max_iter: int = 100
     tol: float = 1e-4
     seconds: float | None = None
     left: float | None = None
+    sharp: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,11 +139,11 @@ def _tune(stack, reference, rung, done, settings, progress):
         method=settings.method,
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
-        tol=settings.tol * (0.01 if np.isinf(rung.tau) else 1.0),
+        tol=settings.tol * (0.01 if np.isinf(rung.tau) or settings.sharp else 1.0),
         max_time=settings.left,
         memory=memory,
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
-        final=False,
+        final=settings.sharp,
     )
     low, high = _level_bounds(stack, reference)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
@@ -180,7 +185,8 @@ def _scan(stack, problem, reference, theta, settings):
     low, high = _level_bounds(stack, reference)
     level = min(_null_level(stack, problem, theta), high)
     best, best_value, best_memory, worse = level, np.inf, memory, 0
-    while level >= low and worse < 2:
+    step, patience = (np.log(10.0) / 6, 24) if settings.sharp else (np.log(10.0), 2)
+    while level >= low and worse < patience:
         theta[LEVEL] = level
         seen = method.estimate(problem, theta, memory)
         memory = seen.memory
@@ -188,7 +194,7 @@ def _scan(stack, problem, reference, theta, settings):
             best, best_value, best_memory, worse = level, seen.value, memory, 0
         else:
             worse += 1
-        level -= np.log(10.0)
+        level -= step
     theta[LEVEL] = best
     return theta, best_memory
 

@@ -55,8 +55,7 @@ def tabulate(search, fits, params, judged, believed):
         values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)
         weights = np.concatenate([j.weights for j in judged])
     own = paired_errors(np.vstack([values, np.zeros(values.shape[1])]), weights)[-1, :-1]
-    names = [fit.rung.name for fit in fits]
-    table = results_table(names, params, scores, believed, own, fits)
+    table = results_table(params, scores, believed, own, fits, judged)
     return table, paired_errors(values, weights)
 
 

@@ -56,12 +56,11 @@ def paired_errors(values, weights=None):
     return np.sqrt(variance / (effective - 1.0))
 
 
-def results_table(names, params, scores, fold_scores, errors, fits, prefix=""):
+def results_table(params, scores, fold_scores, errors, fits, judged):
     """One row a rung, with the keys of ``GridSearchCV.cv_results_`` and what only a ladder has.
 
     Parameters
     ----------
-    names : list of str
     params : list of dict
     scores : dict of ndarray of shape (n_splits, n_rungs)
         Cross-fitted scores by metric; the key "score" where there is one metric.
@@ -70,9 +69,15 @@ def results_table(names, params, scores, fold_scores, errors, fits, prefix=""):
     errors : ndarray of shape (n_rungs,)
         Standard error of the mean cross-fitted score.
     fits : list of RungFit
+    judged : list of Judged
+        One a split, for the times.
+
+    Returns
+    -------
+    dict of arrays
     """
-    table = {"mean_fit_time": np.array([f.seconds for f in fits])}
-    table["rung"] = np.array(names, dtype=object)
+    table = _times(judged, len(fits))
+    table["rung"] = np.array([fit.rung.name for fit in fits], dtype=object)
     for key in params[0]:
         column = np.empty(len(params), dtype=object)
         for i, p in enumerate(params):
@@ -80,15 +85,32 @@ def results_table(names, params, scores, fold_scores, errors, fits, prefix=""):
         table[f"param_{key}"] = MaskedArray(column, mask=np.zeros(len(params), dtype=bool))
     table["params"] = params
     for metric, values in scores.items():
-        for k, split in enumerate(values):
-            table[f"split{k}_test_{metric}"] = split
-        mean = values.mean(axis=0)
-        table[f"mean_test_{metric}"] = mean
-        table[f"std_test_{metric}"] = values.std(axis=0)
-        filled = np.where(np.isnan(mean), -np.inf, mean)
-        table[f"rank_test_{metric}"] = rankdata(-filled, method="min").astype(np.int32)
+        table |= _score_columns(metric, values)
     table["se_test_score"] = errors
     table["mean_fold_score"] = fold_scores
     table["n_iter"] = np.array([f.result.n_iter for f in fits])
     table["converged"] = np.array([f.result.converged for f in fits])
     return table
+
+
+def _times(judged, n_rungs):
+    """Seconds of tuning and of judging a rung, mean and standard deviation over the splits."""
+    fit = np.stack([one.fit_seconds[:n_rungs] for one in judged])
+    score = np.repeat([[one.score_seconds] for one in judged], n_rungs, axis=1)
+    return {
+        "mean_fit_time": fit.mean(axis=0),
+        "std_fit_time": fit.std(axis=0),
+        "mean_score_time": score.mean(axis=0),
+        "std_score_time": score.std(axis=0),
+    }
+
+
+def _score_columns(metric, values):
+    columns = {f"split{k}_test_{metric}": split for k, split in enumerate(values)}
+    mean = values.mean(axis=0)
+    filled = np.where(np.isnan(mean), -np.inf, mean)
+    return columns | {
+        f"mean_test_{metric}": mean,
+        f"std_test_{metric}": values.std(axis=0),
+        f"rank_test_{metric}": rankdata(-filled, method="min").astype(np.int32),
+    }

@@ -72,7 +72,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     max_time : float, default=None
         Seconds after which no further rung is begun; the best so far is kept.
     alpha_bounds : tuple of two floats, default=(1e-6, 1e10)
-        Smallest and largest penalty of a column of unit variance.
+        Smallest and largest common level of the penalties, for columns of unit variance; with
+        ``shrinkage=0`` the bounds of each penalty. Adaptive terms and departures under a prior
+        may take single penalties beyond.
     n_jobs : int, default=None
         Parallel cross-fits (joblib).
     random_state : None
@@ -304,7 +306,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _settings(self, n_folds):
         parts = 1 + self._guarded * n_folds
         share = None if self.max_time is None else self.max_time / parts
-        return Settings(self.method, self.max_iter, self.tol, share)
+        return Settings(self.method, self.max_iter, self.tol, share, sharp=not self._guarded)
 
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""

@@ -12,6 +12,8 @@ MAX_WOODBURY = 1500
 MAX_OWN = 64
 # how much looser the estimates are where only a diagonal start matrix is affordable
 SLACK = 300.0
+# the same where the start matrix leaves out the couplings of the classes
+BLOCK_SLACK = 10.0
 # multiplications up to which every fold has a kernel of its own
 MAX_KERNEL = 2e9
 # coefficients up to which the classes of a softmax share one factor
@@ -72,14 +74,16 @@ class LinearProblem(BilevelProblem):
             full = self.coupled and self.n_lower <= MAX_FULL
             if self.coupled and not full:
                 patience += ROUGH  # blocks leave the couplings to the pairs, which take steps
-            return StartPlan("cholesky", shared, patience, constant, full)
+            slack = 1.0 if full or not self.coupled else BLOCK_SLACK
+            return StartPlan("cholesky", shared, patience, constant, full, slack)
         if n <= MAX_WOODBURY:
             # a kernel costs n products; the factors behind it are free of the columns
             each = n * (self.data.rows.size + self.data.n_outputs * n * n)
             small = self.n_stack * each <= MAX_KERNEL
             shared = self.data.can_share and not constant and not small
             patience = (10 if shared else 3) + ROUGH * self.coupled
-            return StartPlan("woodbury", shared, patience, constant)
+            slack = BLOCK_SLACK if self.coupled else 1.0
+            return StartPlan("woodbury", shared, patience, constant, slack=slack)
         return StartPlan("diagonal", False, 1000, constant, slack=SLACK)
 
     # -- points -------------------------------------------------------------------------------

@@ -17,42 +17,49 @@ class Adjoint:
     curvature: object
 
 
-def _relative(curvature, r, b):
-    """Size of ``r`` beside ``b`` in the metric of the inverse Hessian, worst of the stack."""
-    size = np.maximum(dot(b, curvature.factor.solve(b)), np.finfo(float).tiny)
-    return float(np.sqrt(np.maximum(dot(r, curvature.factor.solve(r)), 0.0) / size).max())
+def _size(r, z, whole):
+    """Size of ``r`` beside the right-hand side in the metric in which ``z`` solves it."""
+    return float(np.sqrt(np.abs(dot(r, z)) / np.maximum(whole, np.finfo(float).tiny)).max())
+
+
+def _step_length(r, p, Hp):
+    """Exact minimiser along ``p``, for each member of the stack."""
+    curve = dot(p, Hp)
+    return np.where(curve > 0, dot(r, p) / np.where(curve > 0, curve, 1.0), 0.0)[:, None]
 
 
 def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
-    """Quasi-Newton on ``1/2 u'Hu - b'u`` with exact steps (methods.md 3.1, reading ii).
+    """Quasi-Newton on ``1/2 u'Hu - b'u`` with exact steps (methods of qNBO, second reading).
 
     Started at ``u = H0 b`` with full-memory BFGS the iterates are those of
     preconditioned conjugate gradients.
     """
-    Hu = problem.hvp(theta, w, u)
-    r, n = b - Hu, 1
-    residual = _relative(curvature, r, b)
+    whole = np.abs(dot(b, u))
+    r, n = b - problem.hvp(theta, w, u), 1
+    p = curvature.solve(r)
+    residual = _size(r, p, whole)
     while residual > tol and n < max_products:
-        p = curvature.solve(r)
         Hp = problem.hvp(theta, w, p)
-        curve = dot(p, Hp)
-        t = np.where(curve > 0, dot(r, p) / np.where(curve > 0, curve, 1.0), 0.0)[:, None]
+        t = _step_length(r, p, Hp)
         u, r, n = u + t * p, r - t * Hp, n + 1
         curvature = curvature.update(t * p, t * Hp)
-        residual = _relative(curvature, r, b)
+        p = curvature.solve(r)
+        residual = _size(r, p, whole)
     return Adjoint(u, residual, n, curvature)
 
 
 def refine_by_direction(problem, theta, w, b, curvature, u, tol, max_products):
-    """Learn the pair ``(u, Hu)`` along the estimate itself and solve again (reading i).
+    """Learn the pair ``(u, Hu)`` along the estimate itself and solve again (first reading).
 
     The residual need not fall at each step, so the best estimate seen is returned.
     """
     best, best_residual, n = u, np.inf, 0
+    whole = np.abs(dot(b, u))
     while n < max_products:
         Hu = problem.hvp(theta, w, u)
         n += 1
-        residual = _relative(curvature, b - Hu, b)
+        r = b - Hu
+        residual = _size(r, curvature.solve(r), whole)
         if residual < best_residual:
             best, best_residual = u, residual
         if residual <= tol:
@@ -67,19 +74,18 @@ def conjugate_gradients(problem, theta, w, b, curvature, u, tol, max_products):
 
     Hestenes and Stiefel (1952); learns no pairs. What HOAG does with its adjoint.
     """
+    whole = dot(b, curvature.factor.solve(b))
     r, n = b - problem.hvp(theta, w, u), 1
     z = curvature.factor.solve(r)
-    p, rz = z, dot(r, z)
-    residual = _relative(curvature, r, b)
+    p, rz, residual = z, dot(r, z), _size(r, z, whole)
     while residual > tol and n < max_products:
         Hp = problem.hvp(theta, w, p)
-        curve = dot(p, Hp)
-        t = np.where(curve > 0, rz / np.where(curve > 0, curve, 1.0), 0.0)[:, None]
+        t = _step_length(r, p, Hp)
         u, r, n = u + t * p, r - t * Hp, n + 1
         z = curvature.factor.solve(r)
         before, rz = rz, dot(r, z)
         p = z + np.where(before > 0, rz / np.where(before > 0, before, 1.0), 0.0)[:, None] * p
-        residual = _relative(curvature, r, b)
+        residual = _size(r, z, whole)
     return Adjoint(u, residual, n, curvature)
 
 

@@ -88,11 +88,6 @@ def best_of_grid(X, y, splits, scale, low, high):
 
 
 CASES = [(name, scale) for name in SETS for scale in (1, 0)]
-VALLEYS = pytest.mark.xfail(
-    reason="three valleys within 4 decades; a scan by decades may take the second best",
-    strict=False,
-)
-CASES[CASES.index(("breast_cancer", 0))] = pytest.param("breast_cancer", 0, marks=VALLEYS)
 
 
 # scikit-learn's own solvers may lack the last digits on raw columns
