@@ -1,7 +1,7 @@
 """Cross-fitting: every rung tuned without a fold's rows, then judged on them."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -49,7 +49,11 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     X = folds.X[fold] if isinstance(folds.X, list) else folds.X
     raw = _predict(X[judged], coef) + intercept[:, :, None]
     loss = LOSSES[folds.loss](folds.targets[:, judged])
-    losses = loss.at(raw).value * (2.0 / loss.mean_over if loss.name == "squared_error" else 1.0)
+    losses = loss.at(raw).value
+    if loss.name == "squared_error":  # of all targets, in the user's units
+        losses = losses * (2.0 / loss.mean_over * folds.units.target**2)
+        coef = coef * folds.units.target
+        intercept = intercept * folds.units.target + folds.units.center
     weights = folds.valid[fold][judged]
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
@@ -88,8 +92,9 @@ def _judge_all(folds, design, fold, fits, models, scoring):
 def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
 
-    A climb ends early at a departure rung that is clearly worse on those rows than
-    a rung before it: what follows has still more freedom.
+    A climb ends early at a departure rung that is clearly worse on those rows than a rung before
+    it: what follows has still more freedom, and counts as this one. Scorers of the
+    user see every rung.
     """
     inner = inner_splits(train, valid, outer)
     if len(inner[0]) == 0:
@@ -102,14 +107,24 @@ def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
     for fit in climb(tuned, rungs, settings):
         fits.append(fit)
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
-        judged = _judge_all(folds, one.design, 0, fits, models, None)
-        if np.isfinite(fit.rung.tau) and _clearly_worse(judged):
-            break
+        if scoring is None and np.isfinite(fit.rung.tau):
+            judged = _judge_all(folds, one.design, 0, fits, models, None)
+            if _clearly_worse(judged):
+                rest = rungs[len(fits) :]
+                fits += [replace(fit, rung=rung, seconds=0.0) for rung in rest]
+                models += [models[-1]] * len(rest)
+                break
     return _judge_all(folds, one.design, 0, fits, models, scoring)
+
+
+# with fewer judged rows a standard error says little
+_FEWEST_ROWS = 30
 
 
 def _clearly_worse(judged, n_errors=2.0):
     """Whether the newest rung's loss is beyond the best one's by more than its standard error."""
+    if len(judged.rows) < _FEWEST_ROWS:
+        return False
     best = int(np.argmax(judged.scores["score"]))
     error = paired_errors(judged.losses[[best, -1]], judged.weights)[0, 1]
     return judged.scores["score"][-1] < judged.scores["score"][best] - n_errors * error
@@ -118,6 +133,6 @@ def _clearly_worse(judged, n_errors=2.0):
 def cross_fit(source, spec, rungs, settings, train, valid, scoring=None, n_jobs=None):
     """Climb the ladder once without each fold; yields a Judged, or None, as they are done."""
     call = delayed(fit_outer)
-    return Parallel(n_jobs=n_jobs, return_as="generator")(
+    return Parallel(n_jobs=n_jobs, return_as="generator", prefer="threads")(
         call(source, spec, rungs, settings, train, valid, k, scoring) for k in range(len(train))
     )

@@ -1,7 +1,7 @@
 """What a search is given, checked: data, target, metadata, weights, folds."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,6 +16,7 @@ from sklearn.utils.validation import validate_data
 from ._checks import check_folds, check_rows, masks, routing_enabled
 from ._estimators import encode, split_pipeline, tunable
 from ._sources import PipelineSource, PlainSource, RowWeights
+from ._stack import Units
 from ._validation import check_sample_weight
 
 
@@ -140,13 +141,31 @@ class Given:
 
     def source(self):
         """Where the folds come from."""
-        data = self.target.values, self.target.loss, self.weights
+        units = self._units()
+        values = (self.target.values - np.reshape(units.center, (-1, 1))) / units.target
+        weights = replace(self.weights, sample=self.weights.sample / units.weight)
+        data = values, self.target.loss, weights
         if self.transformer is None:
             names = self.attributes.get("feature_names_in_")
-            return PlainSource(self.X, *data, names=None if names is None else tuple(names))
+            names = None if names is None else tuple(names)
+            return PlainSource(self.X, *data, names=names, units=units)
         return PipelineSource(
-            self.transformer, self.X, self.y, *data, self.train, self.routed.transform
+            self.transformer, self.X, self.y, *data, self.train, self.routed.transform, units
         )
+
+    def _units(self):
+        """Units in which weights have mean one and regression targets mean zero, spread one."""
+        sample = self.weights.sample
+        weight = float(sample[sample > 0].mean())
+        if self.kind.family != "ridge":
+            return Units(weight)
+        share = sample / sample.sum()
+        values = self.target.values
+        center = values @ share if self.kind.model.fit_intercept else np.zeros(len(values))
+        spread = float(np.sqrt(np.mean(np.square(values - center[:, None]) @ share)))
+        # what is left of a constant target is rounding
+        constant = spread <= 1e-14 * np.abs(center).max(initial=0.0) or spread == 0.0
+        return Units(weight, center, 1.0 if constant else spread)
 
 
 def _checked(search, X, y, transformer, kind):

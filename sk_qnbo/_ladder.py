@@ -7,6 +7,8 @@ import numpy as np
 
 from ._minimize import minimize_bilevel, resolve_method
 from ._stack import ADAPTIVE, CODATA, LEVEL, SCALE
+from .methods import QNBO
+from .methods.qnbo import QNBOMemory
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Rung:
         Shared coefficients held at a value.
     prior : dict
         Mean and standard deviation of a Gaussian prior on shared coefficients.
+    rank_fixed : float
+        Rank in a tie of a rung that tunes nothing but the level.
     pilot : bool
         Whether the adaptive column is filled, from the pilot fit of the rung it starts from.
     """
@@ -37,6 +41,7 @@ class Rung:
     fixed: dict = field(default_factory=dict)
     prior: dict = field(default_factory=dict)
     pilot: bool = False
+    rank_fixed: float = 0.0
 
     @property
     def rank(self):
@@ -47,7 +52,7 @@ class Rung:
         """
         if not np.isinf(self.tau):
             return 100.0 - self.tau
-        return len(self.free) - 1.0 if self.free else 50.0
+        return float(len(self.free)) if self.free else self.rank_fixed
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def _tune(stack, reference, rung, done, settings, progress):
     )
     base = before if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.phi(base.result.point)
-    unit = 1.0 if before is None or stack.folds.loss != "squared" else 2.0 * before.value
+    unit = _log_likelihood_unit(stack, done)
     problem = stack.problem(reference, phi, rung, unit)
     theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
@@ -145,7 +150,9 @@ def _tune(stack, reference, rung, done, settings, progress):
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         final=settings.sharp,
     )
-    low, high = _level_bounds(stack, reference)
+    if stack.large and isinstance(result.memory, QNBOMemory):
+        result = replace(result, memory=result.memory.light())
+    low, high = _level_bounds(stack)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
     return RungFit(
         rung,
@@ -156,6 +163,17 @@ def _tune(stack, reference, rung, done, settings, progress):
         time.perf_counter() - begun,
         at_bound,
     )
+
+
+def _log_likelihood_unit(stack, done):
+    """Loss that one log-likelihood is worth: one for the log loss, the variance for squares.
+
+    The variance is that of the simplest rungs: a prior should not weaken as tuning goes on.
+    """
+    simple = [fit.value for fit in done.values() if not fit.rung.after]
+    if stack.folds.loss != "squared" or not simple:
+        return 1.0
+    return 2.0 * min(simple) / len(stack.folds.targets)
 
 
 def _begin(stack, problem, reference, rung, before, settings):
@@ -180,9 +198,10 @@ def _scan(stack, problem, reference, theta, settings):
     needs to start near its valley.
     """
     method = resolve_method(settings.method)
-    method = replace(method, tol=max(method.tol, 1e-4), n_refine=0)
+    known = isinstance(method, QNBO)
+    method = replace(method if known else QNBO(), tol=1e-4, n_refine=0)
     memory = method.start(problem, theta)
-    low, high = _level_bounds(stack, reference)
+    low, high = _level_bounds(stack)
     level = min(_null_level(stack, problem, theta), high)
     best, best_value, best_memory, worse = level, np.inf, memory, 0
     step, patience = (np.log(10.0) / 6, 24) if settings.sharp else (np.log(10.0), 2)
@@ -196,7 +215,7 @@ def _scan(stack, problem, reference, theta, settings):
             worse += 1
         level -= step
     theta[LEVEL] = best
-    return theta, best_memory
+    return theta, best_memory if known else None
 
 
 def _null_level(stack, problem, theta):
@@ -207,8 +226,8 @@ def _null_level(stack, problem, theta):
     return float(np.log(stack.n_rows) + np.logaddexp.reduce(-ratio))
 
 
-def _level_bounds(stack, reference):
-    s = stack.log_variance.mean(axis=0)
+def _level_bounds(stack):
+    s = stack.log_variance.mean(axis=0)[stack.tuned]
     low, high = np.log(stack.spec.bounds)
     return low + float(s.min()), high + float(s.max())
 
@@ -221,10 +240,10 @@ def _box(stack, problem, reference, rung, theta):
         low[index], high[index] = wide.get(index, (-5.0, 5.0))
     n_shared = problem.penalty.n_shared
     if np.isinf(rung.tau):
-        low[LEVEL], high[LEVEL] = _level_bounds(stack, reference)
+        low[LEVEL], high[LEVEL] = _level_bounds(stack)
         return low, high
     if rung.tau > 0:
-        low[LEVEL], high[LEVEL] = _level_bounds(stack, reference)
+        low[LEVEL], high[LEVEL] = _level_bounds(stack)
         low[n_shared:], high[n_shared:] = -14.0, 14.0
         return low, high
     # without a prior the level is the mean of the departures: it stands, they have the bounds
@@ -255,7 +274,9 @@ class RungModels:
 
     def __init__(self, stack, reference, method, tol=1e-6):
         self.stack, self.reference = stack, reference
-        self.method = replace(resolve_method(method), tol=tol, n_refine=0)
+        method = resolve_method(method)
+        method = method if isinstance(method, QNBO) else QNBO()
+        self.method = replace(method, tol=tol, n_refine=0)
         self.memory, self.pilots = None, {}
 
     def coefficients(self, fit):
@@ -264,8 +285,7 @@ class RungModels:
 
     def alpha(self, fit):
         """Penalties of a rung's model in raw units, ``(n_features,)``."""
-        alpha = self._problem(fit).penalty.alpha(fit.theta)[0]
-        return self.stack.spec.with_fixed(alpha * self.stack.design.scale[0] ** 2)
+        return self.stack.user_alpha(self._problem(fit).penalty.alpha(fit.theta))[0]
 
     def _problem(self, fit):
         phi = None if fit.base is None else self._phi(fit.base)
@@ -287,6 +307,8 @@ class RungModels:
 TAUS = (10.0, 3.0, 1.0)
 # the exponents are few, but a handful of rows can send them far out (docs/quality.md)
 PRIOR = {SCALE: (0.5, 0.5), ADAPTIVE: (0.0, 0.3)}
+# co-data columns have unit variance
+PRIOR_CODATA = (0.0, 1.0)
 # Where the classes separate, the log loss of the folds falls for ever as the penalty goes to
 # zero, up to the first row on the wrong side; what n rows cannot know is worth a prior.
 SEPARABLE = (float(np.log(0.1)), 1.5)
@@ -314,13 +336,14 @@ def ladder(
     codata = tuple(range(CODATA, CODATA + n_codata))
     if scale == "learn":
         rungs = [
-            Rung("standardised", fixed={SCALE: 1.0}, prior=held),
-            Rung("raw", fixed={SCALE: 0.0}, prior=held),
+            Rung("standardised", fixed={SCALE: 1.0}, prior=held, rank_fixed=50.0),
+            Rung("raw", fixed={SCALE: 0.0}, prior=held, rank_fixed=50.0),
             Rung("learned scale", (SCALE,), after=("standardised", "raw"), prior=held),
         ]
         free = (SCALE,)
     else:
         rungs, free = [Rung("shared", fixed={SCALE: float(scale)}, prior=held)], ()
+    held = held | dict.fromkeys(codata, PRIOR_CODATA)
     if codata:
         free = free + codata
         rungs.append(Rung("codata", free, after=(rungs[-1].name,), prior=held))

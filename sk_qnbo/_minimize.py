@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .methods import METHODS, Method
+from .methods import METHODS, QNBO, Method
 from .problems.counting import CountedProblem
 from .upper import UPPER_STEPS, Box
 
@@ -125,7 +125,7 @@ def minimize_bilevel(
         history.append(row)
         stop = callback is not None and callback(row)
         small = state.decrease <= max(tol, _fineness(tol, best)) * max(abs(state.value), 1e-12)
-        accurate = best.residual <= max(np.sqrt(tol), 2.0 * best.goal)
+        accurate = best.residual <= max(np.sqrt(tol), _ROUGH if best.goal > 0 else 0.0)
         if small and accurate:
             message, converged = "the next step promises less than tol", True
             break
@@ -154,27 +154,52 @@ def minimize_bilevel(
         memory=best.memory,
         point=best.point,
     )
-    return judge(problem, result, method) if final else result
+    return judge(problem, result) if final else result
 
 
-def judge(problem, result, method="exact", tol=1e-8):
-    """Re-solve the lower level at ``result.theta`` to high accuracy and score it there.
+def judge(problem, result, tol=1e-8):
+    """Re-solve the lower level and the adjoint at ``result.theta`` and score it there.
 
     Methods leave the lower level at different accuracies; only values that
     went through the judge can be compared.
+
+    Parameters
+    ----------
+    problem : BilevelProblem
+    result : BilevelResult
+    tol : float
+        Lower residual asked for.
+
+    Returns
+    -------
+    BilevelResult
+        With value, gradient, ``w`` and residual of the sharp solution.
     """
-    method = resolve_method(method)
-    sharp = replace(method, tol=min(tol, method.tol), n_refine=0)
-    seen = sharp.estimate(problem, result.theta, result.memory)
-    return replace(result, value=seen.value, w=problem.array(seen.point), point=seen.point)
+    sharp = QNBO(tol=tol, adjoint_tol=max(tol, 1e-6), n_refine=100, max_iter=1000)
+    seen = sharp.estimate(problem, result.theta, sharp.begin(result.point))
+    return replace(
+        result,
+        value=seen.value,
+        gradient=seen.gradient,
+        w=problem.array(seen.point),
+        point=seen.point,
+        residual=seen.residual,
+    )
+
+
+# residual of a gradient that still points the right way; a method that has reached its goal or
+# spent its budget cannot do better, so waiting for it would be in vain
+_ROUGH = 0.1
 
 
 def _fineness(tol, seen):
     """Relative differences of the value below this are noise of the estimates.
 
-    The value is corrected by the adjoint, so its error is of second order in the residual.
+    The value is corrected by the adjoint, so its error is of second order in the residual; a
+    method that goes on to sharper estimates (no goal) is given the time.
     """
-    return max(0.1 * seen.goal**2, 1e-3 * tol)
+    reached = min(seen.residual, _ROUGH) if seen.goal > 0 else 0.0
+    return max(0.1 * reached**2, 1e-3 * tol)
 
 
 def _bounds(bounds, theta):

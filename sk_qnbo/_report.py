@@ -11,15 +11,15 @@ from ._results import choose, paired_errors, results_table
 
 
 def usable(judged):
-    """The outer fits that could be made; an error where none could."""
-    judged = [one for one in judged if one is not None]
-    if not judged:
+    """The folds that could be left out, and their outer fits; an error where none could."""
+    kept = [k for k, one in enumerate(judged) if one is not None]
+    if not kept:
         raise ValueError(
             "cross-fitting needs folds inside the training rows of a fold, and cv gives none: with "
             "one split there is nothing to choose a rung by. Give more splits, or a number for "
             "shrinkage."
         )
-    return judged
+    return kept, [judged[k] for k in kept]
 
 
 def deciding_metric(search, judged):
@@ -44,18 +44,18 @@ def deciding_metric(search, judged):
     return metric
 
 
-def tabulate(search, fits, params, judged, believed):
+def tabulate(search, fits, params, judged, believed, kept):
     """The results table, and the paired errors between rungs by the deciding metric."""
     reached, metrics = len(fits), list(judged[0].scores)
     metric = deciding_metric(search, judged) or metrics[0]
     scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
-    believed = np.stack([b.scores[metric][:reached] for b in believed]).mean(axis=0)
+    believed = np.stack([believed[k].scores[metric][:reached] for k in kept]).mean(axis=0)
     values, weights = scores[metric].T, None
     if search.scoring is None:  # the smooth loss: its rows say more than its folds
         values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)
         weights = np.concatenate([j.weights for j in judged])
     own = paired_errors(np.vstack([values, np.zeros(values.shape[1])]), weights)[-1, :-1]
-    table = results_table(params, scores, believed, own, fits, judged)
+    table = results_table(params, scores, believed, own, fits, judged, kept)
     return table, paired_errors(values, weights)
 
 

@@ -56,7 +56,7 @@ def paired_errors(values, weights=None):
     return np.sqrt(variance / (effective - 1.0))
 
 
-def results_table(params, scores, fold_scores, errors, fits, judged):
+def results_table(params, scores, fold_scores, errors, fits, judged, kept):
     """One row a rung, with the keys of ``GridSearchCV.cv_results_`` and what only a ladder has.
 
     Parameters
@@ -71,6 +71,8 @@ def results_table(params, scores, fold_scores, errors, fits, judged):
     fits : list of RungFit
     judged : list of Judged
         One a split, for the times.
+    kept : sequence of int
+        Numbers of those splits; an earlier one may have had no fold inside.
 
     Returns
     -------
@@ -85,7 +87,7 @@ def results_table(params, scores, fold_scores, errors, fits, judged):
         table[f"param_{key}"] = MaskedArray(column, mask=np.zeros(len(params), dtype=bool))
     table["params"] = params
     for metric, values in scores.items():
-        table |= _score_columns(metric, values)
+        table |= _score_columns(metric, values, kept)
     table["se_test_score"] = errors
     table["mean_fold_score"] = fold_scores
     table["n_iter"] = np.array([f.result.n_iter for f in fits])
@@ -105,8 +107,8 @@ def _times(judged, n_rungs):
     }
 
 
-def _score_columns(metric, values):
-    columns = {f"split{k}_test_{metric}": split for k, split in enumerate(values)}
+def _score_columns(metric, values, kept):
+    columns = {f"split{k}_test_{metric}": split for k, split in zip(kept, values, strict=True)}
     mean = values.mean(axis=0)
     filled = np.where(np.isnan(mean), -np.inf, mean)
     return columns | {

@@ -236,12 +236,15 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         with progress.climb(len(rungs)):
             fits = list(climb(stack, rungs, settings, progress))
         believed = judged = judge_stack(folds, stack, fits, scoring)
+        kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
-            judged = self._cross_fitted(given, source, spec, rungs, settings, scoring, progress)
+            kept, judged = self._cross_fitted(
+                given, source, spec, rungs, settings, scoring, progress
+            )
         fits = fits[: min(len(j.names) for j in judged)]
         params = self._params(given, source, spec, stack, fits)
-        table, errors = _report.tabulate(self, fits, params, judged, believed)
+        table, errors = _report.tabulate(self, fits, params, judged, believed, kept)
         index = _report.chosen_rung(self, table, errors, fits, metric, self._guarded)
         found = {
             "cv_results_": table,
@@ -267,9 +270,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         for k in range(len(given.train)):
             with progress.part(f"cross-fit without fold {k}"):
                 judged.append(next(todo))
-        judged = _report.usable(judged)
+        kept, judged = _report.usable(judged)
         _report.deciding_metric(self, judged)
-        return judged
+        return kept, judged
 
     def _spec(self, source, model):
         """The penalty model, and the attributes that tell of its groups."""

@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from ._stack import Folds
+from ._stack import Folds, Units
 from ._validation import class_weight_vector
 
 
@@ -54,6 +54,7 @@ class PlainSource:
     loss: str
     weights: RowWeights
     names: tuple | None = None
+    units: Units = Units()
 
     @property
     def n_features(self):
@@ -67,7 +68,7 @@ class PlainSource:
         fit = np.stack([self.weights.fit(rows) for rows in train])[:, index]
         judge = np.stack([self.weights.judge(rows) for rows in valid])[:, index]
         X = self.X if len(index) == self.X.shape[0] else self.X[index]
-        return Folds(X, self.targets[:, index], self.loss, fit, judge, index)
+        return Folds(X, self.targets[:, index], self.loss, fit, judge, index, self.units)
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,11 @@ class PipelineSource:
         The main folds.
     params : dict of ndarray of shape (n_rows,)
         Metadata for the fit of the transformers.
+    units : Units
     """
 
-    def __init__(self, transformer, X, y, targets, loss, weights, train, params=None):
+    def __init__(self, transformer, X, y, targets, loss, weights, train, params=None, units=None):
+        self.units = units or Units()
         self.transformer, self.X, self.y = transformer, X, y
         self.targets, self.loss, self.weights = targets, loss, weights
         self.params = params or {}
@@ -163,7 +166,7 @@ class PipelineSource:
         if any(sp.issparse(M) for M in X):  # a ColumnTransformer decides it fold by fold
             X = [sp.csr_array(M) for M in X]
         return PipelineFolds(
-            X, self.targets, self.loss, fit, judge, np.arange(fit.shape[1]), fitted
+            X, self.targets, self.loss, fit, judge, np.arange(fit.shape[1]), self.units, fitted
         )
 
 

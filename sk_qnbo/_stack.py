@@ -14,6 +14,25 @@ EPS_ADAPTIVE = 1e-2
 
 
 @dataclass(frozen=True)
+class Units:
+    """What one unit of the engine is worth outside, so that nothing depends on the user's units.
+
+    Attributes
+    ----------
+    weight : float
+        Sample weight that the engine counts as one: penalties are in units of it.
+    center : ndarray of shape (n_outputs,)
+        Target that the engine counts as zero.
+    target : float
+        Spread of the targets that the engine counts as one.
+    """
+
+    weight: float = 1.0
+    center: np.ndarray | float = 0.0
+    target: float = 1.0
+
+
+@dataclass(frozen=True)
 class Folds:
     """Rows, weights and targets of a stack of fits.
 
@@ -26,6 +45,7 @@ class Folds:
         Row weights; zero where the fold does not use the row so.
     index : ndarray of int of shape (n_rows,)
         Where the rows stand in the data that the search was given.
+    units : Units
     """
 
     X: object
@@ -34,6 +54,7 @@ class Folds:
     train: np.ndarray
     valid: np.ndarray
     index: np.ndarray
+    units: Units = Units()
 
 
 @dataclass(frozen=True)
@@ -77,11 +98,20 @@ class Stack:
         self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
         self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
         self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
-        self.center = None
+        fixed = np.full(spec.n_features, np.nan) if spec.fixed is None else spec.fixed
+        # columns whose penalty is tuned and says something: theta is measured from them
+        self.tuned = np.isnan(fixed) & ~self.design.constant.all(axis=0)
+        if not self.tuned.any():
+            self.tuned = np.isnan(fixed)
+
+    @property
+    def large(self):
+        """Whether one pair of curvature is a burden on the memory."""
+        return self.design.n_features * len(self.folds.train) > 1e5
 
     def reference(self):
         """Mean log variance and spread, what ``theta`` is measured from."""
-        s = self.log_variance.mean(axis=0)
+        s = self.log_variance.mean(axis=0)[self.tuned]
         return float(s.mean()), max(float(s.std()), 1e-3)
 
     def penalty(self, reference, phi=None):
@@ -92,7 +122,7 @@ class Stack:
         columns = [np.ones_like(s), (s - mean) / spread, np.zeros_like(s) if phi is None else phi]
         columns += [np.broadcast_to(c, s.shape) for c in codata.T]
         offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
-        fixed = None if spec.fixed is None else spec.fixed / self.design.scale**2
+        fixed = None if spec.fixed is None else self.engine_alpha(spec.fixed)
         return LogLinearPenalty(
             offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, fixed
         )
@@ -120,16 +150,29 @@ class Stack:
     def raw_alpha(self, fit):
         """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
         phi = None if fit.base is None else self.phi(fit.base.result.point)
-        alpha = self.penalty(self.reference(), phi).alpha(fit.theta) * self.design.scale**2
-        return self.spec.with_fixed(alpha)
+        return self.user_alpha(self.penalty(self.reference(), phi).alpha(fit.theta))
+
+    def user_alpha(self, alpha):
+        """Penalties in the user's units from those of the engine."""
+        return self.spec.with_fixed(alpha * self.design.scale**2 * self.folds.units.weight)
+
+    def engine_alpha(self, alpha):
+        """Penalties of internal columns from those in the user's units."""
+        return alpha / self.design.scale**2 / self.folds.units.weight
 
     def phi(self, point):
-        """The adaptive column from a pilot fit: minus the log of the relative squared size."""
+        """The adaptive column from a pilot fit: minus the log of the relative squared size.
+
+        Sizes are relative to the features whose penalty is tuned; the others get zero.
+        """
         W = point.W[..., : self.spec.n_features]
+        if self.folds.loss == "softmax":  # one shift of all classes changes no prediction
+            W = W - W.mean(axis=1, keepdims=True)
         size = np.square(W).sum(axis=1)
-        size = size / np.maximum(size.mean(axis=1, keepdims=True), np.finfo(float).tiny)
-        phi = -np.log(size + EPS_ADAPTIVE)
-        return phi - phi.mean(axis=1, keepdims=True)
+        mean = size[:, self.tuned].mean(axis=1, keepdims=True)
+        phi = -np.log(size / np.maximum(mean, np.finfo(float).tiny) + EPS_ADAPTIVE)
+        phi = phi - phi[:, self.tuned].mean(axis=1, keepdims=True)
+        return np.where(self.tuned, phi, 0.0)
 
 
 def inner_splits(train, valid, outer):

@@ -107,8 +107,12 @@ def class_weight_vector(class_weight, classes, codes, weights):
         with_weight = totals > 0
         even = np.divide(weights.sum(), len(classes) * totals, where=with_weight, out=totals * 0)
         return even
-    if class_weight is None or isinstance(class_weight, dict):
-        return compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, dict):
+        # a fold may lack a class that has a weight
+        known = {label: class_weight[label] for label in classes.tolist() if label in class_weight}
+        return compute_class_weight(known or class_weight, classes=classes, y=classes[codes])
     raise ValueError(
         "class_weight must be None, 'balanced' or a dict from class labels to numbers; "
         f"got {class_weight!r}."

@@ -25,6 +25,10 @@ class QNBOMemory:
     u: object = None
     n_thetas: int = 0
 
+    def light(self):
+        """The same place without the pairs and the start matrix, which are what takes memory."""
+        return QNBOMemory(self.point, n_thetas=self.n_thetas)
+
 
 @dataclass(frozen=True)
 class QNBO(Method):
@@ -71,6 +75,10 @@ class QNBO(Method):
     def start(self, problem, theta, seed=0):
         return QNBOMemory(problem.at(problem.initial()))
 
+    def begin(self, point):
+        """Memory of a start at a point, whatever method reached it."""
+        return QNBOMemory(point)
+
     def estimate(self, problem, theta, memory):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         start, fit, n_iter = self._lower(problem, theta, memory, self.tol * factor)
@@ -84,7 +92,8 @@ class QNBO(Method):
         if self.share and problem.diagonal(theta) is not None:
             kept = replace(kept, start=start, pairs=adjoint.curvature.pairs)
         residual = max(fit.residual, adjoint.residual)
-        goal = max(self.tol * factor, adjoint_tol) if self.tol_decay == 1.0 else 0.0
+        fixed = self.tol_decay == 1.0 and self.n_refine > 0
+        goal = max(self.tol * factor, adjoint_tol) if fixed else 0.0
         return Estimate(value, gradient, fit.point, residual, n_iter, kept, goal)
 
     def fit_lower(self, problem, theta, memory=None):

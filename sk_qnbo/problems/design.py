@@ -21,12 +21,15 @@ class Design:
     center, scale : ndarray of shape (1 or n_folds, n_features)
         ``x_internal = (x - center) / scale``.
     intercept : bool
+    constant : ndarray of bool of shape (1 or n_folds, n_features)
+        Columns that do not vary on the used rows.
     """
 
     rows: object
     center: np.ndarray
     scale: np.ndarray
     intercept: bool
+    constant: np.ndarray
 
     @classmethod
     def of(cls, X, used, intercept):
@@ -42,17 +45,19 @@ class Design:
         if isinstance(X, list):
             parts = [cls.of(x, u[None], intercept) for x, u in zip(X, used, strict=True)]
             rows = FoldRows([p.rows.X for p in parts])
-            center, scale = (
-                np.concatenate([getattr(p, a) for p in parts]) for a in ("center", "scale")
-            )
-            return cls(rows, center, scale, intercept)
+            joined = [
+                np.concatenate([getattr(p, name) for p in parts])
+                for name in ("center", "scale", "constant")
+            ]
+            return cls(rows, joined[0], joined[1], intercept, joined[2])
         some = used.any(axis=0)
         mean, variance = _moments(X, some[None].astype(float))
         constant = variance <= _CONSTANT * (mean**2 + variance)
         scale = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
         centred = intercept and not sp.issparse(X)
         center = mean if centred else np.zeros_like(mean)
-        return cls(Rows(_internal(X, center[0], scale[0], intercept)), center, scale, intercept)
+        rows = Rows(_internal(X, center[0], scale[0], intercept))
+        return cls(rows, center, scale, intercept, constant)
 
     @property
     def n_features(self):

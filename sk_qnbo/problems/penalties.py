@@ -1,6 +1,6 @@
 """The log-linear penalty model: every penalty between one number and one number a feature."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -65,9 +65,3 @@ class LogLinearPenalty:
             return shared
         by_label = np.bincount(self.labels, slopes.sum(axis=0), minlength=self.n_labels)
         return np.concatenate([shared, by_label])
-
-    def with_column(self, index, values):
-        """The same model with shared column ``index`` replaced by ``values``."""
-        columns = self.columns.copy()
-        columns[:, :, index] = values
-        return replace(self, columns=columns)

@@ -33,6 +33,10 @@ class LowerFit:
     converged: bool
 
 
+# steps without progress of the worst residual after which a solve is given up
+_PATIENCE = 30
+
+
 def _direction(curvature, gradient):
     """Descent directions and slopes; where the matrix gives none, the start matrix does."""
     step = -curvature.solve(gradient)
@@ -49,10 +53,12 @@ def quasi_newton(problem, theta, point, curvature, tol, max_iter):
     """Minimise every lower problem from ``point`` until its residual is at most ``tol``."""
     value, gradient = problem.lower(theta, point)
     step, slope = _direction(curvature, gradient)
-    n_iter, stalled = 0, False
+    n_iter, stalled, lowest, since = 0, False, np.inf, 0
     while True:
         residual = np.sqrt(np.maximum(-slope, 0.0) / problem.unit)
         worst = float(residual.max())
+        lowest, since = (worst, 0) if worst < 0.9 * lowest else (lowest, since + 1)
+        stalled = stalled or since >= _PATIENCE  # rounding keeps it where it is
         if worst <= tol or n_iter >= max_iter or stalled:
             return LowerFit(point, gradient, curvature, worst, n_iter, worst <= tol)
         step = np.where((residual > 0.01 * tol)[:, None], step, 0.0)

@@ -143,7 +143,7 @@ def test_the_score_is_that_of_a_cross_fit_by_hand():
     X, y = SETS["breast_cancer"]()
     X, y = X[:200, :10], y[:200]
     splits = splits_of(X, y)
-    settings = {"penalty": "per_feature", "adaptive": False, "scale": 1}
+    settings = {"penalty": "per_feature", "adaptive": False, "scale": 1, "tol": 1e-7}
     search = QNBOSearchCV(LogisticRegression(), cv=splits, **settings).fit(X, y)
     table = search.cv_results_
     for rung, shrinkage in [("shared", np.inf), ("tau=10", 10.0)]:
