@@ -215,6 +215,8 @@ def _scan(stack, problem, reference, theta, settings):
             worse += 1
         level -= step
     theta[LEVEL] = best
+    if known and stack.large:
+        best_memory = best_memory.light()
     return theta, best_memory if known else None
 
 

@@ -112,7 +112,8 @@ class QNBO(Method):
     def _curvature(self, problem, theta, start, pairs=()):
         diagonal = problem.diagonal(theta)
         diagonal = 0.0 * problem.initial() if diagonal is None else diagonal
-        limit = 0 if self.exact else self.n_pairs
+        limits = (0 if self.exact else self.n_pairs, self._plan(problem).max_pairs)
+        limit = min((n for n in limits if n is not None), default=None)
         empty = CURVATURES[self.formula](start.factor(diagonal), diagonal, limit=limit)
         return replace(empty, pairs=pairs).at(empty.factor, diagonal)
 

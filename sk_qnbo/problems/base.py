@@ -22,6 +22,8 @@ class StartPlan:
         The whole Hessian of each problem instead of its diagonal blocks.
     slack : float
         Factor on a method's tolerances: what a rough start matrix can reach in fair time.
+    max_pairs : int or None
+        Pairs that are worth their memory, where vectors are long.
     """
 
     kind: str = "diagonal"
@@ -30,6 +32,7 @@ class StartPlan:
     constant: bool = False
     full: bool = False
     slack: float = 1.0
+    max_pairs: int | None = None
 
 
 class BilevelProblem:

@@ -12,6 +12,7 @@ MAX_WOODBURY = 1500
 MAX_OWN = 64
 # how much looser the estimates are where only a diagonal start matrix is affordable
 SLACK = 300.0
+MAX_PAIRS = 5
 # the same where the start matrix leaves out the couplings of the classes
 BLOCK_SLACK = 10.0
 # multiplications up to which every fold has a kernel of its own
@@ -84,7 +85,7 @@ class LinearProblem(BilevelProblem):
             patience = (10 if shared else 3) + ROUGH * self.coupled
             slack = BLOCK_SLACK if self.coupled else 1.0
             return StartPlan("woodbury", shared, patience, constant, slack=slack)
-        return StartPlan("diagonal", False, 1000, constant, slack=SLACK)
+        return StartPlan("diagonal", False, 1000, constant, slack=SLACK, max_pairs=MAX_PAIRS)
 
     # -- points -------------------------------------------------------------------------------
     def at(self, w):
