@@ -7,7 +7,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ._ladder import RungModels, climb
-from ._results import paired_errors
+from ._results import standard_errors
 from ._stack import Stack, inner_splits
 from .problems import LOSSES
 
@@ -126,7 +126,7 @@ def _clearly_worse(judged, n_errors=2.0):
     if len(judged.rows) < _FEWEST_ROWS:
         return False
     best = int(np.argmax(judged.scores["score"]))
-    error = paired_errors(judged.losses[[best, -1]], judged.weights)[0, 1]
+    error = standard_errors(judged.losses[[-1]] - judged.losses[[best]], judged.weights)[0]
     return judged.scores["score"][-1] < judged.scores["score"][best] - n_errors * error
 
 

@@ -28,8 +28,6 @@ class Rung:
         Shared coefficients held at a value.
     prior : dict
         Mean and standard deviation of a Gaussian prior on shared coefficients.
-    rank_fixed : float
-        Rank in a tie of a rung that tunes nothing but the level.
     pilot : bool
         Whether the adaptive column is filled, from the pilot fit of the rung it starts from.
     """
@@ -41,18 +39,6 @@ class Rung:
     fixed: dict = field(default_factory=dict)
     prior: dict = field(default_factory=dict)
     pilot: bool = False
-    rank_fixed: float = 0.0
-
-    @property
-    def rank(self):
-        """Order in a tie: the learned scale, what else is shared and tuned, fixed, departures.
-
-        Measured on real sets (docs/quality.md): handing ties to the learned scale loses less
-        than handing them to the most constrained rung.
-        """
-        if not np.isinf(self.tau):
-            return 100.0 - self.tau
-        return float(len(self.free)) if self.free else self.rank_fixed
 
 
 @dataclass(frozen=True)
@@ -338,8 +324,8 @@ def ladder(
     codata = tuple(range(CODATA, CODATA + n_codata))
     if scale == "learn":
         rungs = [
-            Rung("standardised", fixed={SCALE: 1.0}, prior=held, rank_fixed=50.0),
-            Rung("raw", fixed={SCALE: 0.0}, prior=held, rank_fixed=50.0),
+            Rung("standardised", fixed={SCALE: 1.0}, prior=held),
+            Rung("raw", fixed={SCALE: 0.0}, prior=held),
             Rung("learned scale", (SCALE,), after=("standardised", "raw"), prior=held),
         ]
         free = (SCALE,)

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ._checks import check_refit_names_a_metric
-from ._results import choose, paired_errors, results_table
+from ._results import results_table, standard_errors
 
 
 def usable(judged):
@@ -45,7 +45,7 @@ def deciding_metric(search, judged):
 
 
 def tabulate(search, fits, params, judged, believed, kept):
-    """The results table, and the paired errors between rungs by the deciding metric."""
+    """The results table, with standard errors by the deciding metric."""
     reached, metrics = len(fits), list(judged[0].scores)
     metric = deciding_metric(search, judged) or metrics[0]
     scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
@@ -54,12 +54,11 @@ def tabulate(search, fits, params, judged, believed, kept):
     if search.scoring is None:  # the smooth loss: its rows say more than its folds
         values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)
         weights = np.concatenate([j.weights for j in judged])
-    own = paired_errors(np.vstack([values, np.zeros(values.shape[1])]), weights)[-1, :-1]
-    table = results_table(params, scores, believed, own, fits, judged, kept)
-    return table, paired_errors(values, weights)
+    errors = standard_errors(values, weights)
+    return results_table(params, scores, believed, errors, fits, judged, kept)
 
 
-def chosen_rung(search, table, errors, fits, metric, guarded):
+def chosen_rung(search, table, fits, metric, guarded):
     """Index of the rung to use; None where several metrics are given and none decides."""
     if callable(search.refit):
         return _checked_index(search.refit(table), len(fits))
@@ -67,7 +66,8 @@ def chosen_rung(search, table, errors, fits, metric, guarded):
         return None
     if not guarded:
         return len(fits) - 1
-    return choose(table[f"mean_test_{metric}"], errors, [fit.rung.rank for fit in fits])
+    # the first of the best: the most constrained; a rule of ties costs more (docs/quality.md)
+    return int(np.argmax(table[f"mean_test_{metric}"]))
 
 
 def _checked_index(index, n_rungs):

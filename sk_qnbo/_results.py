@@ -1,58 +1,27 @@
-"""From cross-fitted scores to a choice and a table."""
+"""From cross-fitted scores to standard errors and a table."""
 
 import numpy as np
 from numpy.ma import MaskedArray
 from scipy.stats import rankdata
 
-# a rung that costs more than this share of the score is no tie, however noisy the difference
-_MAX_TIE = 0.1
 
-
-def choose(scores, errors, rank):
-    """Rung to use: the best, or one of lower rank that it does not beat clearly.
-
-    Two rungs tie when their mean scores differ by less than one standard error of the
-    paired difference (Breiman et al., 1984) and by less than a tenth of the better score.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_rungs,)
-        Mean cross-fitted scores, greater is better.
-    errors : ndarray of shape (n_rungs, n_rungs)
-        Standard error of the paired difference of two rungs.
-    rank : sequence of float
-        Who gets a tie: the lowest.
-
-    Returns
-    -------
-    int
-    """
-    best = int(np.argmax(scores))
-    tied = scores >= scores[best] - np.minimum(errors[best], _MAX_TIE * abs(scores[best]))
-    tied[best] = True
-    rank = np.where(tied, rank, np.inf)
-    return int(np.argmax(np.where(rank == rank.min(), scores, -np.inf)))
-
-
-def paired_errors(values, weights=None):
-    """Standard errors of the mean paired differences between rungs.
+def standard_errors(values, weights=None):
+    """Standard errors of weighted means.
 
     Parameters
     ----------
     values : ndarray of shape (n_rungs, n_samples)
-        Losses of rows, or scores of splits.
+        Losses of rows, or scores of splits; or differences of those.
     weights : ndarray of shape (n_samples,), optional
 
     Returns
     -------
-    ndarray of shape (n_rungs, n_rungs)
+    ndarray of shape (n_rungs,)
     """
     weights = np.ones(values.shape[1]) if weights is None else weights
     weights = weights / weights.sum()
     effective = max(1.0 / float(weights @ weights), 2.0)
-    differences = values[:, None] - values[None]
-    mean = differences @ weights
-    variance = np.square(differences - mean[..., None]) @ weights
+    variance = np.square(values - (values @ weights)[:, None]) @ weights
     return np.sqrt(variance / (effective - 1.0))
 
 

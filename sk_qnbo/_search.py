@@ -244,8 +244,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             )
         fits = fits[: min(len(j.names) for j in judged)]
         params = self._params(given, source, spec, stack, fits)
-        table, errors = _report.tabulate(self, fits, params, judged, believed, kept)
-        index = _report.chosen_rung(self, table, errors, fits, metric, self._guarded)
+        table = _report.tabulate(self, fits, params, judged, believed, kept)
+        index = _report.chosen_rung(self, table, fits, metric, self._guarded)
         found = {
             "cv_results_": table,
             "history_": _report.history(fits),
