@@ -59,6 +59,8 @@ def test_scikit_learn_checks(estimator, check):
 
 
 @expected_warnings
+# data of the older checks have a class of four rows
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 @pytest.mark.slow
 @parametrize_with_checks([QNBOSearchCV(e) for e in ESTIMATORS])
 def test_scikit_learn_checks_with_the_default_settings(estimator, check):
