@@ -1,4 +1,4 @@
-"""The guard against overfitting the folds: rungs, the climb, the cross-fit, the choice."""
+"""The ladder of penalty models: its rungs, and the climb that tunes each from a simpler one."""
 
 import time
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,7 @@
 """qNBO: one quasi-Newton matrix for the lower fit, its adjoint and the next theta.
 
-Fang, Wei, Fang, Zhang and Huang style of sharing: Fang et al., "qNBO: quasi-Newton meets
-bilevel optimization", ICLR 2025, arXiv 2502.01076, algorithms 1 to 5. With no refinement it is
+Fang et al., "qNBO: quasi-Newton meets bilevel optimization", ICLR 2025, arXiv 2502.01076,
+algorithms 1 to 5. With no refinement it is
 SHINE (Ramzi et al., ICLR 2022, arXiv 2106.00553); with a start matrix that is the whole Hessian
 it is Newton's method with an exact adjoint (NBO-exact, arXiv 2505.02101).
 """
