@@ -122,7 +122,8 @@ def _tune(stack, reference, rung, done, settings, progress):
     base = before if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.phi(base.result.point)
     unit = _log_likelihood_unit(stack, done)
-    problem = stack.problem(reference, phi, rung, unit)
+    moving = isinstance(resolve_method(settings.method), QNBO)
+    problem = stack.problem(reference, phi, rung, unit, moving)
     theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
         problem,
@@ -136,14 +137,16 @@ def _tune(stack, reference, rung, done, settings, progress):
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         final=settings.sharp,
     )
-    if stack.large and isinstance(result.memory, QNBOMemory):
-        result = replace(result, memory=result.memory.light())
+    values = problem.fold_values(result.point)
+    result = replace(result, point=problem.settled(result.point))
+    if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
+        result = replace(result, memory=result.memory.light(result.point))
     low, high = _level_bounds(stack)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
     return RungFit(
         rung,
         result.theta,
-        problem.fold_values(result.point),
+        values,
         base,
         result,
         time.perf_counter() - begun,
@@ -202,7 +205,7 @@ def _scan(stack, problem, reference, theta, settings):
         level -= step
     theta[LEVEL] = best
     if known and stack.large:
-        best_memory = best_memory.light()
+        best_memory = best_memory.light(best_memory.point)
     return theta, best_memory if known else None
 
 

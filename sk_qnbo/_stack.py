@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
+from .problems import (
+    LOSSES,
+    LinearProblem,
+    LogLinearPenalty,
+    RowSideProblem,
+    linear_data,
+    row_side_pays,
+)
 from .problems.design import Design
 
 # positions of the shared coefficients in theta
@@ -127,8 +134,12 @@ class Stack:
             offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, fixed
         )
 
-    def problem(self, reference, phi=None, rung=None, unit=1.0):
-        """The bilevel problem of a rung; ``unit`` is what one log-likelihood is worth in loss."""
+    def problem(self, reference, phi=None, rung=None, unit=1.0, moving=True):
+        """The bilevel problem of a rung.
+
+        ``unit`` is what one log-likelihood is worth in loss; ``moving`` says whether the method
+        bears coordinates that follow theta.
+        """
         penalty = self.penalty(reference, phi)
         center, precision = np.zeros((2, penalty.n_upper))
         if rung is not None:
@@ -138,7 +149,8 @@ class Stack:
             precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
         # the level is measured at a column of unit variance, and is held from below only
         center[LEVEL] += reference[0]
-        return LinearProblem(
+        moving = moving and row_side_pays(self.data, penalty, self.spec.intercept)
+        return (RowSideProblem if moving else LinearProblem)(
             self.data,
             penalty,
             precision * (unit / self.n_rows),

@@ -6,6 +6,7 @@ from .data import MomentData, RowData
 from .linear import LinearProblem, linear_data
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
 from .penalties import LogLinearPenalty
+from .row_side import RowSideProblem, row_side_pays
 from .rows import FoldRows, Rows
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "LogLinearPenalty",
     "MomentData",
     "RowData",
+    "RowSideProblem",
     "Rows",
     "SoftmaxLogLoss",
     "SquaredLoss",
     "linear_data",
+    "row_side_pays",
 ]

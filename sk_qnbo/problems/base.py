@@ -105,9 +105,21 @@ class BilevelProblem:
         return np.zeros((self.n_stack, self.n_lower))
 
     # -- points -------------------------------------------------------------------------------
+    # whether a point of one theta must be carried before it serves at another, and curvature
+    # learnt at one theta is void at the next
+    coordinates_follow_theta = False
+
     def at(self, w):
         """Point at the array ``w``."""
         return w
+
+    def carry(self, theta, point):
+        """The point as it stands under ``theta``; itself, unless coordinates follow theta."""
+        return point
+
+    def settled(self, point):
+        """The point without what is only remembered for speed."""
+        return point
 
     def array(self, point):
         """Array ``(n_stack, n_lower)`` of a point."""

@@ -36,7 +36,7 @@ class RowData:
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
         # predictions of a fold's own matrix cannot share a reference with other folds
-        self.can_share = not hasattr(rows, "folds")
+        self.can_share = rows.shared
 
     @property
     def products(self):

@@ -11,6 +11,9 @@ class Rows:
     products of X or its transpose with one vector over all rows.
     """
 
+    # whether the folds read the same rows
+    shared = True
+
     def __init__(self, X):
         self.X = sp.csr_array(X) if sp.issparse(X) else np.ascontiguousarray(X, dtype=float)
         # both orders stored row-wise: a CSC product would scatter instead of gather
@@ -58,6 +61,11 @@ class Rows:
             return (self.XT.multiply(self.XT) @ h.T).T
         return h @ np.square(self.X)
 
+    def columns(self, positions):
+        """Some columns, dense, ``(1, n_rows, n_positions)``."""
+        some = self.X[:, positions]
+        return (some.toarray() if self.sparse else some)[None]
+
     def kernel(self, inverse):
         """``X diag(inverse) X'`` for each row of ``inverse (n_blocks, n_columns)``.
 
@@ -84,6 +92,8 @@ class FoldRows:
 
     The rows keep their numbering; a row that a fold neither fits nor judges is zero.
     """
+
+    shared = False
 
     def __init__(self, matrices):
         self.folds = [Rows(X) for X in matrices]
@@ -120,6 +130,36 @@ class FoldRows:
 
     def kernel(self, inverse):
         return self._each("kernel", inverse)
+
+    def columns(self, positions):
+        return np.concatenate([f.columns(positions) for f in self.folds])
+
+
+class StackRows:
+    """A small dense matrix of its own for every fold, ``X (n_folds, n_rows, n_columns)``.
+
+    Made from a design matrix; its products are not products with that matrix.
+    """
+
+    shared, sparse, products = False, False, 0
+
+    def __init__(self, X):
+        self.X = X
+        self.n_rows, self.n_columns = X.shape[1:]
+
+    def predict(self, W):
+        return W @ self.X.transpose(0, 2, 1)
+
+    def pull(self, R):
+        return R @ self.X
+
+    def gram(self, h):
+        roots = np.sqrt(h).reshape(len(self.X), -1, self.n_rows, 1)
+        scaled = (X * root for X, blocks in zip(self.X, roots, strict=True) for root in blocks)
+        return np.stack([S.T @ S for S in scaled])
+
+    def squares(self, h):
+        return (h.reshape(len(self.X), -1, self.n_rows) @ np.square(self.X)).reshape(len(h), -1)
 
 
 def _ratio(a, b):
