@@ -17,6 +17,15 @@ def _average(diagonal, like):
     return diagonal
 
 
+# how far, as a ratio, the diagonals of a stack may be apart where one factor serves them all
+_APART = 2.0
+
+
+def _apart(diagonal):
+    """Whether the members of the stack need factors of their own, though their data be shared."""
+    return bool((diagonal.max(axis=0) > _APART * diagonal.min(axis=0)).any())
+
+
 class CholeskyStart:
     """``A + diag`` by Cholesky, for blocks ``A (1 or n_stack, 1 or n_blocks, D, D)``."""
 
@@ -27,7 +36,8 @@ class CholeskyStart:
         A = self.A
         stack, length = diagonal.shape
         blocks = diagonal.reshape(stack, length // A.shape[-1], A.shape[-1])
-        diag = _average(blocks, A.shape)
+        stack = stack if _apart(blocks) else A.shape[0]
+        diag = _average(blocks, (stack, A.shape[1]))
         H = np.array(np.broadcast_to(A, diag.shape[:2] + A.shape[2:]))
         at = np.arange(A.shape[-1])
         H[..., at, at] += diag

@@ -109,6 +109,11 @@ class RowData:
         return np.broadcast_to(h, (self.n_stack, self.n_outputs, self.n_columns))
 
 
+def _tiny_rest(part, whole):
+    """Whether a difference that should leave ``part`` of ``whole`` would leave few of its digits."""
+    return bool((part.sum(axis=1) < 0.1 * whole.sum(axis=1)).any())
+
+
 class _MomentPoint:
     def __init__(self, W, GW):
         self.W, self.GW = W, GW
@@ -123,15 +128,25 @@ class MomentData:
         self.rows, self.loss, self.train = rows, loss, train
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
-        total = valid.sum(axis=1, keepdims=True)
-        valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
-        self.G, self.c, self.yy = self._moments(train)
-        self.Gv, self.cv, self.yyv = self._moments(valid)
+        total = valid.sum(axis=1) * loss.mean_over
+        share = 1.0 / np.where(total > 0, total, 1.0)
+        left_out = self._moments(valid)
+        self.G, self.c, self.yy = self._moments_of_train(valid, left_out)
+        self.Gv, self.cv, self.yyv = (m * share.reshape(-1, *[1] * (m.ndim - 1)) for m in left_out)
 
     def _moments(self, weights):
         Y = self.loss.targets
         c = self.rows.pull(weights[:, None] * Y)
         return self.rows.gram(weights), c, np.einsum("kn,cn->k", weights, Y * Y)
+
+    def _moments_of_train(self, valid, left_out):
+        """What a fold fits is what all rows say less what the fold leaves out, where that holds."""
+        weights = self.train + valid
+        if not self.rows.shared or np.ptp(weights, axis=0).any() or _tiny_rest(self.train, weights):
+            return self._moments(self.train)
+        return (
+            whole - part for whole, part in zip(self._moments(weights[:1]), left_out, strict=True)
+        )
 
     @property
     def products(self):

@@ -188,7 +188,7 @@ class RowSidePoint:
         return np.sqrt(np.einsum("kcn,kcn->k", c, c))
 
     @property
-    def W(self):
+    def W(self):  # noqa: N802 (a matrix)
         """Coefficients on the columns, ``(n_stack, n_outputs, n_columns)``."""
         if self._W is None:
             self._W = self.side.primal(self.b, self.free)

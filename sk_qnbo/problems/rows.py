@@ -48,11 +48,16 @@ class Rows:
 
     def gram(self, h):
         """``X' diag(h) X`` for each row of ``h (n_blocks, n_rows)``."""
-        self.products += len(h) * self.n_columns
+        self.products += int(np.count_nonzero(h) / self.n_rows * self.n_columns)
         if self.sparse:
             return np.stack([(self.XT.multiply(row) @ self.X).toarray() for row in h])
-        scaled = (self.X * np.sqrt(row)[:, None] for row in h)
-        return np.stack([S.T @ S for S in scaled])
+        return np.stack([self._gram_of(row) for row in h])
+
+    def _gram_of(self, row):
+        used = np.flatnonzero(row)
+        some = self.X if len(used) == len(row) else self.X[used]
+        S = some * np.sqrt(row[used])[:, None]
+        return S.T @ S
 
     def squares(self, h):
         """``sum_i h_i x_ij^2`` for each row of ``h (n_blocks, n_rows)``."""
