@@ -169,5 +169,5 @@ def _trainings(train, valid, guarded):
     for k, rows in enumerate(train):
         yield rows, f"fold {k}"
     for k in range(len(train) if guarded else 0):
-        for rows in inner_splits(train, valid, k)[0]:
+        for rows in inner_splits(train, valid, k)[0][0]:
             yield rows, f"a fold inside the cross-fit without fold {k}"

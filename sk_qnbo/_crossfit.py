@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy.special import stdtrit
 
 from ._ladder import RungModels, climb
 from ._results import standard_errors
@@ -89,22 +90,24 @@ def _judge_all(folds, design, fold, fits, models, scoring):
     return judge_fold(folds, design, fold, fits, W, alpha, scoring)
 
 
-def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
+def fit_outer(source, main, rungs, settings, hints, train, valid, outer, scoring=None):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
 
     A climb ends early at a departure rung that is clearly worse on those rows than a rung before
     it: what follows has still more freedom, and counts as this one. Scorers of the
     user see every rung.
     """
-    inner = inner_splits(train, valid, outer)
-    if len(inner[0]) == 0:
+    inner, members = inner_splits(train, valid, outer)
+    if len(members) == 0:
         return None
-    tuned = Stack(source.folds(*inner), spec)
+    tuned = Stack(source.folds(*inner), main.spec, main)
+    members = members if tuned.design is main.design else None
+    hints = {name: hint.of(members) for name, hint in hints.items()}
     folds = source.folds(train[outer : outer + 1], valid[outer : outer + 1])
-    one = Stack(folds, spec)
+    one = Stack(folds, main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
-    for fit in climb(tuned, rungs, settings):
+    for fit in climb(tuned, rungs, settings, hints=hints):
         fits.append(fit)
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
         if scoring is None and np.isfinite(fit.rung.tau):
@@ -118,21 +121,38 @@ def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
 
 
 # with fewer judged rows a standard error says little
-_FEWEST_ROWS = 30
+_FEWEST_ROWS = 8
 
 
-def _clearly_worse(judged, n_errors=2.0):
-    """Whether the newest rung's loss is beyond the best one's by more than its standard error."""
-    if len(judged.rows) < _FEWEST_ROWS:
+def _clearly_worse(judged, level=0.98):
+    """Whether the newest rung's loss is beyond the best one's, by a paired t-test."""
+    n_rows = len(judged.rows)
+    if n_rows < _FEWEST_ROWS:
         return False
     best = int(np.argmax(judged.scores["score"]))
     error = standard_errors(judged.losses[[-1]] - judged.losses[[best]], judged.weights)[0]
-    return judged.scores["score"][-1] < judged.scores["score"][best] - n_errors * error
+    gap = judged.scores["score"][best] - judged.scores["score"][-1]
+    return gap > stdtrit(n_rows - 1, level) * error
 
 
-def cross_fit(source, spec, rungs, settings, train, valid, scoring=None, n_jobs=None):
-    """Climb the ladder once without each fold; yields a Judged, or None, as they are done."""
+def cross_fit(source, main, rungs, settings, hints, train, valid, scoring=None, n_jobs=None):
+    """Climb the ladder once without each fold; yields a Judged, or None, as they are done.
+
+    Parameters
+    ----------
+    source : PlainSource or PipelineSource
+    main : Stack
+        The stack of all folds.
+    rungs : list of Rung
+    settings : Settings
+    hints : dict of Hint
+        By rung, what the climb on all folds found (see :func:`sk_qnbo._ladder.climb`).
+    train, valid : ndarray of bool of shape (n_folds, n_rows)
+    scoring : ModelScores, optional
+    n_jobs : int, optional
+    """
     call = delayed(fit_outer)
     return Parallel(n_jobs=n_jobs, return_as="generator", prefer="threads")(
-        call(source, spec, rungs, settings, train, valid, k, scoring) for k in range(len(train))
+        call(source, main, rungs, settings, hints, train, valid, k, scoring)
+        for k in range(len(train))
     )

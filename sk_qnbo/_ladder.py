@@ -9,6 +9,7 @@ from ._minimize import minimize_bilevel, resolve_method
 from ._stack import ADAPTIVE, CODATA, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
+from .upper import UpperLBFGS
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,31 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """What the climb on all folds found on one rung, to start a climb on some of their rows.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_upper,)
+    reference : tuple
+        What theta is measured from.
+    pairs : tuple
+        Curvature of the upper level.
+    w : ndarray of shape (n_folds, n_lower) or None
+        Lower level of each fold.
+    """
+
+    theta: np.ndarray
+    reference: tuple
+    pairs: tuple
+    w: np.ndarray | None
+
+    def of(self, folds):
+        """The hint for a stack whose members are like some of the folds, or like none (None)."""
+        return replace(self, w=None if folds is None else self.w[folds])
+
+
+@dataclass(frozen=True)
 class RungFit:
     """Where a rung ended on one stack of folds.
 
@@ -73,6 +99,7 @@ class RungFit:
     seconds : float
     at_bound : bool
         Whether the common level ended at a bound.
+    hint : Hint
     """
 
     rung: Rung
@@ -82,14 +109,26 @@ class RungFit:
     result: object
     seconds: float
     at_bound: bool
+    hint: Hint
 
     @property
     def value(self):
         return float(self.fold_values.mean())
 
 
-def climb(stack, rungs, settings, progress=None):
+def climb(stack, rungs, settings, progress=None, hints=None):
     """Tune every rung on one stack, each from where a simpler one ended.
+
+    Parameters
+    ----------
+    stack : Stack
+    rungs : list of Rung
+    settings : Settings
+    progress : Progress, optional
+    hints : dict of Hint, optional
+        By rung. The few shared coefficients start from the hint, as they are tuned to the end
+        from wherever they start; departures, which are not, take the hint's curvature alone, so
+        that they bring nothing along of the rows left out.
 
     Yields
     ------
@@ -102,7 +141,8 @@ def climb(stack, rungs, settings, progress=None):
         if done and left == 0.0:
             return
         settings = replace(settings, left=left)
-        done[rung.name] = _tune(stack, reference, rung, done, settings, progress)
+        hint = None if hints is None else hints.get(rung.name)
+        done[rung.name] = _tune(stack, reference, rung, done, settings, progress, hint)
         if progress is not None:
             progress.rung(done[rung.name])
         yield done[rung.name]
@@ -114,7 +154,7 @@ def _left(settings, begun):
     return max(settings.seconds - (time.perf_counter() - begun), 0.0)
 
 
-def _tune(stack, reference, rung, done, settings, progress):
+def _tune(stack, reference, rung, done, settings, progress, hint):
     begun = time.perf_counter()
     before = min(
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
@@ -124,11 +164,12 @@ def _tune(stack, reference, rung, done, settings, progress):
     unit = _log_likelihood_unit(stack, done)
     moving = isinstance(resolve_method(settings.method), QNBO)
     problem = stack.problem(reference, phi, rung, unit, moving)
-    theta, memory = _begin(stack, problem, reference, rung, before, settings)
+    theta, memory = _begin(stack, problem, reference, rung, before, settings, hint)
     result = minimize_bilevel(
         problem,
         theta,
-        method=settings.method,
+        method=_method(settings),
+        upper=UpperLBFGS(pairs=() if hint is None else hint.pairs),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
@@ -151,6 +192,7 @@ def _tune(stack, reference, rung, done, settings, progress):
         result,
         time.perf_counter() - begun,
         at_bound,
+        Hint(result.theta, reference, getattr(result.upper_state, "pairs", ()), result.w),
     )
 
 
@@ -172,13 +214,40 @@ def _log_likelihood_unit(stack, done):
     return 2.0 * min(simple) / len(stack.folds.targets)
 
 
-def _begin(stack, problem, reference, rung, before, settings):
-    """Starting theta and memory: from a simpler rung, or from a scan of the level."""
+# what an estimate that moves theta may leave open: the value is corrected by the adjoint, so its
+# error is the square of these
+_LOWER_TOL, _ADJOINT_TOL = 3e-4, 3e-3
+
+
+def _method(settings):
+    """The method, as accurate as the climb can use."""
+    method = resolve_method(settings.method)
+    if settings.sharp or method != QNBO(formula=getattr(method, "formula", None)):
+        return method
+    return replace(method, tol=_LOWER_TOL, adjoint_tol=_ADJOINT_TOL)
+
+
+def _begin(stack, problem, reference, rung, before, settings, hint):
+    """Starting theta and memory: from a hint, a simpler rung, or a scan of the level."""
     theta = np.zeros(problem.n_upper)
+    memory = None if before is None else before.result.memory
+    if hint is not None and np.isinf(rung.tau):
+        if memory is None and hint.w is not None and isinstance(_method(settings), QNBO):
+            memory = QNBOMemory(problem.at(hint.w))
+        return _translated(hint, reference), memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
-        return _set(theta, reference, rung), before.result.memory
+        return _set(theta, reference, rung), memory
     return _scan(stack, problem, reference, _set(theta, reference, rung), settings)
+
+
+def _translated(hint, reference):
+    """The hint's theta, measured from another reference: the penalties are the same."""
+    theta, (mean, spread), (old_mean, old_spread) = hint.theta.copy(), reference, hint.reference
+    exponent = theta[SCALE] / old_spread
+    theta[SCALE] = exponent * spread
+    theta[LEVEL] += exponent * (mean - old_mean)
+    return theta
 
 
 def _set(theta, reference, rung):

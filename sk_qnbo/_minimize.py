@@ -33,6 +33,10 @@ class BilevelResult:
         One row an estimate: value, gradient norm, residual, lower iterations, products, seconds.
     memory : object
         What the method learnt; hand it to the next call to start warm.
+    point : point of the problem
+        Where the lower level stands.
+    upper_state : object
+        Where the upper step stands.
     """
 
     theta: np.ndarray
@@ -47,6 +51,7 @@ class BilevelResult:
     history: list = field(default_factory=list)
     memory: object = None
     point: object = None
+    upper_state: object = None
 
 
 def resolve_method(method):
@@ -153,6 +158,7 @@ def minimize_bilevel(
         history=history,
         memory=best.memory,
         point=best.point,
+        upper_state=state,
     )
     return judge(problem, result) if final else result
 

@@ -242,7 +242,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
             kept, judged = self._cross_fitted(
-                given, source, spec, rungs, settings, scoring, progress
+                given, source, stack, rungs, settings, fits, scoring, progress
             )
         fits = fits[: min(len(j.names) for j in judged)]
         params = self._params(given, source, spec, stack, fits)
@@ -263,11 +263,10 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             found |= _best(table, index, metric, fits, callable(self.refit))
         return found, fits, len(rungs)
 
-    def _cross_fitted(self, given, source, spec, rungs, settings, scoring, progress):
+    def _cross_fitted(self, given, source, stack, rungs, settings, fits, scoring, progress):
         """Every fold's rows judging rungs that were tuned without them."""
-        todo = cross_fit(
-            source, spec, rungs, settings, given.train, given.valid, scoring, self.n_jobs
-        )
+        train, valid, hints = given.train, given.valid, {f.rung.name: f.hint for f in fits}
+        todo = cross_fit(source, stack, rungs, settings, hints, train, valid, scoring, self.n_jobs)
         judged = []
         for k in range(len(given.train)):
             with progress.part(f"cross-fit without fold {k}"):
@@ -316,7 +315,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""
         everything = np.ones((1, len(given.y)), dtype=bool)
-        one = Stack(source.folds(everything, everything), spec)
+        one = Stack(source.folds(everything, everything), spec, stack)
         key = "alpha" if given.step is None else f"{given.step}__alpha"
         models = RungModels(one, stack.reference(), self.method)
         return [{key: models.alpha(fit)[: source.n_final]} for fit in fits]

@@ -63,8 +63,14 @@ class PlainSource:
     n_final = n_features
 
     def folds(self, train, valid):
-        """Stack of folds from masks ``(n_folds, n_rows)``; rows that none uses are dropped."""
+        """Stack of folds from masks ``(n_folds, n_rows)``.
+
+        Rows that none uses stay with weight zero while they are few, so that all stacks of a
+        search can share one matrix; many are dropped.
+        """
         index = np.flatnonzero((train | valid).any(axis=0))
+        if 2 * len(index) > self.X.shape[0]:
+            index = np.arange(self.X.shape[0])
         fit = np.stack([self.weights.fit(rows) for rows in train])[:, index]
         judge = np.stack([self.weights.judge(rows) for rows in valid])[:, index]
         X = self.X if len(index) == self.X.shape[0] else self.X[index]

@@ -96,11 +96,23 @@ class PenaltySpec:
 
 
 class Stack:
-    """The stack of folds of one search in internal coordinates, for every rung alike."""
+    """The stack of folds of one search in internal coordinates, for every rung alike.
 
-    def __init__(self, folds, spec):
+    Parameters
+    ----------
+    folds : Folds
+    spec : PenaltySpec
+    like : Stack, optional
+        A stack whose internal coordinates serve again if its matrix is the same. They only
+        condition the numbers: what is learnt does not depend on them.
+    """
+
+    def __init__(self, folds, spec, like=None):
         self.spec, self.folds = spec, folds
-        self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
+        if like is not None and like.folds.X is folds.X:
+            self.design = like.design
+        else:
+            self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
         loss = LOSSES[folds.loss](folds.targets)
         self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
         self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
@@ -175,9 +187,11 @@ class Stack:
     def phi(self, point):
         """The adaptive column from a pilot fit: minus the log of the relative squared size.
 
+        A size is that of a coefficient on the column standardised by the fold's own rows.
         Sizes are relative to the features whose penalty is tuned; the others get zero.
         """
-        W = point.W[..., : self.spec.n_features]
+        deviation = np.exp(0.5 * self.log_variance) / self.design.scale
+        W = point.W[..., : self.spec.n_features] * deviation[:, None]
         if self.folds.loss == "softmax":  # one shift of all classes changes no prediction
             W = W - W.mean(axis=1, keepdims=True)
         size = np.square(W).sum(axis=1)
@@ -198,10 +212,12 @@ def inner_splits(train, valid, outer):
 
     Returns
     -------
-    train, valid : ndarray of bool of shape (at most n_folds - 1, n_rows)
+    masks : tuple (train, valid) of ndarray of bool of shape (at most n_folds - 1, n_rows)
+    members : ndarray of int
+        The other folds that they come from.
     """
     inside = train[outer]
     others = np.arange(len(train)) != outer
     inner_train, inner_valid = train[others] & inside, valid[others] & inside
     use = inner_train.any(axis=1) & inner_valid.any(axis=1)
-    return inner_train[use], inner_valid[use]
+    return (inner_train[use], inner_valid[use]), np.flatnonzero(others)[use]
