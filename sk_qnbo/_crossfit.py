@@ -135,6 +135,30 @@ def _clearly_worse(judged, level=0.98):
     return gap > stdtrit(n_rows - 1, level) * error
 
 
+# judged rows and folds from which on the cross-fit may be over before its last fold
+_ENOUGH_ROWS, _ENOUGH_FOLDS = 500, 2
+# part of the loss that is not worth another fold
+_NEGLIGIBLE = 2e-3
+
+
+def settled(judged):
+    """Whether the folds so far tell which rung to choose.
+
+    They do where every other rung is beyond the best one by twice the standard error of their
+    paired difference, or cannot be ahead of it by more than a negligible part of the loss.
+    """
+    judged = [one for one in judged if one is not None]
+    if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
+        return False
+    reached = min(len(one.names) for one in judged)
+    losses = np.concatenate([one.losses[:reached] for one in judged], axis=1)
+    weights = np.concatenate([one.weights for one in judged])
+    means = losses @ weights / weights.sum()
+    best = int(np.argmin(means))
+    errors = standard_errors(losses - losses[best], weights)
+    return bool((means - means[best] - 2.0 * errors >= -_NEGLIGIBLE * abs(means[best])).all())
+
+
 def cross_fit(source, main, rungs, settings, hints, train, valid, scoring=None, n_jobs=None):
     """Climb the ladder once without each fold; yields a Judged, or None, as they are done.
 

@@ -49,13 +49,14 @@ def tabulate(search, fits, params, judged, believed, kept):
     reached, metrics = len(fits), list(judged[0].scores)
     metric = deciding_metric(search, judged) or metrics[0]
     scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
+    n_splits = len(believed)
     believed = np.stack([believed[k].scores[metric][:reached] for k in kept]).mean(axis=0)
     values, weights = scores[metric].T, None
     if search.scoring is None:  # the smooth loss: its rows say more than its folds
         values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)
         weights = np.concatenate([j.weights for j in judged])
     errors = standard_errors(values, weights)
-    return results_table(params, scores, believed, errors, fits, judged, kept)
+    return results_table(params, scores, believed, errors, fits, judged, kept, n_splits)
 
 
 def chosen_rung(search, table, fits, metric, guarded):

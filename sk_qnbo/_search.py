@@ -7,13 +7,14 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from . import _report
 from ._checks import check_params
-from ._crossfit import cross_fit, judge_stack
+from ._crossfit import cross_fit, judge_stack, settled
 from ._delegation import Delegation
 from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
-from ._ladder import SEPARABLE, RungModels, Settings, climb, ladder
+from ._ladder import RungModels, Settings, climb
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
+from ._rungs import SEPARABLE, ladder
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
 
@@ -100,7 +101,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Penalties fixed by ``unpenalized`` are there at their values.
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
-        ``mean_test_score``: their difference is the optimism of tuning.
+        ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` the
+        cross-fit ends before its last fold where many rows have told the rungs apart (or that
+        they do not differ); the splits it did not need are NaN.
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
@@ -234,7 +237,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
         folds = source.folds(given.train, given.valid)
-        stack = Stack(folds, spec)
+        stack = Stack(folds, spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
             fits = list(climb(stack, rungs, settings, progress))
         believed = judged = judge_stack(folds, stack, fits, scoring)
@@ -268,9 +271,13 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         train, valid, hints = given.train, given.valid, {f.rung.name: f.hint for f in fits}
         todo = cross_fit(source, stack, rungs, settings, hints, train, valid, scoring, self.n_jobs)
         judged = []
-        for k in range(len(given.train)):
+        for k in range(len(train)):
+            if scoring is None and settled(judged):
+                progress.say(1, f"cross-fit settled by {k} of {len(train)} folds")
+                break
             with progress.part(f"cross-fit without fold {k}"):
                 judged.append(next(todo))
+        todo.close()
         kept, judged = _report.usable(judged)
         _report.deciding_metric(self, judged)
         return kept, judged

@@ -1,6 +1,6 @@
 """A stack of folds in the coordinates of the engine: what every rung of the ladder shares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,23 +105,33 @@ class Stack:
     like : Stack, optional
         A stack whose internal coordinates serve again if its matrix is the same. They only
         condition the numbers: what is learnt does not depend on them.
+    precise : bool
+        Whether products with X are in double precision even where single will do.
     """
 
-    def __init__(self, folds, spec, like=None):
+    def __init__(self, folds, spec, like=None, precise=False):
         self.spec, self.folds = spec, folds
         if like is not None and like.folds.X is folds.X:
             self.design = like.design
         else:
             self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
-        loss = LOSSES[folds.loss](folds.targets)
-        self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
         self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
+        if not precise and folds.loss != "squared" and not self._on_row_side(self._data()):
+            self.design = replace(self.design, rows=self.design.rows.single())
+        self.data = self._data()
         self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
         fixed = np.full(spec.n_features, np.nan) if spec.fixed is None else spec.fixed
         # columns whose penalty is tuned and says something: theta is measured from them
         self.tuned = np.isnan(fixed) & ~self.design.constant.all(axis=0)
         if not self.tuned.any():
             self.tuned = np.isnan(fixed)
+
+    def _data(self):
+        loss = LOSSES[self.folds.loss](self.folds.targets)
+        return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
+
+    def _on_row_side(self, data):
+        return row_side_pays(data, self.engine_fixed(), self.spec.intercept)
 
     @property
     def large(self):
@@ -141,9 +151,8 @@ class Stack:
         columns = [np.ones_like(s), (s - mean) / spread, np.zeros_like(s) if phi is None else phi]
         columns += [np.broadcast_to(c, s.shape) for c in codata.T]
         offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
-        fixed = None if spec.fixed is None else self.engine_alpha(spec.fixed)
         return LogLinearPenalty(
-            offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, fixed
+            offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, self.engine_fixed()
         )
 
     def problem(self, reference, phi=None, rung=None, unit=1.0, moving=True):
@@ -161,7 +170,7 @@ class Stack:
             precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
         # the level is measured at a column of unit variance, and is held from below only
         center[LEVEL] += reference[0]
-        moving = moving and row_side_pays(self.data, penalty, self.spec.intercept)
+        moving = moving and self._on_row_side(self.data)
         return (RowSideProblem if moving else LinearProblem)(
             self.data,
             penalty,
@@ -179,6 +188,10 @@ class Stack:
     def user_alpha(self, alpha):
         """Penalties in the user's units from those of the engine."""
         return self.spec.with_fixed(alpha * self.design.scale**2 * self.folds.units.weight)
+
+    def engine_fixed(self):
+        """Penalties of internal columns that the user fixed, None where all are tuned."""
+        return None if self.spec.fixed is None else self.engine_alpha(self.spec.fixed)
 
     def engine_alpha(self, alpha):
         """Penalties of internal columns from those in the user's units."""

@@ -7,12 +7,13 @@ from .linear import LinearProblem, linear_data
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
 from .penalties import LogLinearPenalty
 from .row_side import RowSideProblem, row_side_pays
-from .rows import FoldRows, Rows
+from .rows import DenseRows, FoldRows, SparseRows, rows_of
 
 __all__ = [
     "BilevelProblem",
     "BinaryLogLoss",
     "CountedProblem",
+    "DenseRows",
     "FoldRows",
     "LOSSES",
     "LinearProblem",
@@ -20,9 +21,10 @@ __all__ = [
     "MomentData",
     "RowData",
     "RowSideProblem",
-    "Rows",
     "SoftmaxLogLoss",
+    "SparseRows",
     "SquaredLoss",
     "linear_data",
     "row_side_pays",
+    "rows_of",
 ]

@@ -110,7 +110,7 @@ class RowData:
 
 
 def _tiny_rest(part, whole):
-    """Whether a difference that should leave ``part`` of ``whole`` would leave few of its digits."""
+    """Whether a difference that leaves ``part`` of ``whole`` would leave few of its digits."""
     return bool((part.sum(axis=1) < 0.1 * whole.sum(axis=1)).any())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from .rows import FoldRows, Rows
+from .rows import DenseRows, FoldRows, SparseRows
 
 # a column whose variance is this small beside its mean square is constant up to rounding
 _CONSTANT = 1e-14
@@ -44,19 +44,22 @@ class Design:
         """
         if isinstance(X, list):
             parts = [cls.of(x, u[None], intercept) for x, u in zip(X, used, strict=True)]
-            rows = FoldRows([p.rows.X for p in parts])
+            rows = FoldRows([p.rows for p in parts])
             joined = [
                 np.concatenate([getattr(p, name) for p in parts])
                 for name in ("center", "scale", "constant")
             ]
             return cls(rows, joined[0], joined[1], intercept, joined[2])
-        some = used.any(axis=0)
-        mean, variance = _moments(X, some[None].astype(float))
+        sparse = sp.issparse(X)
+        plain = SparseRows(X) if sparse else DenseRows(X)
+        mean, variance = plain.moments(used.any(axis=0)[None].astype(float))
         constant = variance <= _CONSTANT * (mean**2 + variance)
         scale = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
-        centred = intercept and not sp.issparse(X)
-        center = mean if centred else np.zeros_like(mean)
-        rows = Rows(_internal(X, center[0], scale[0], intercept))
+        center = mean if intercept and not sparse else np.zeros_like(mean)
+        if sparse:
+            rows = SparseRows(plain.X, scale[0], intercept)
+        else:
+            rows = DenseRows(_internal(X, center[0], scale[0], intercept))
         return cls(rows, center, scale, intercept, constant)
 
     @property
@@ -68,13 +71,7 @@ class Design:
 
         A column that is constant there borrows the variance it has over all rows.
         """
-        folds = getattr(self.rows, "folds", None)
-        d = self.n_features
-        if folds is None:
-            variance = _moments(self.rows.X, weights)[1][:, :d]
-        else:
-            parts = [_moments(f.X, w[None])[1] for f, w in zip(folds, weights, strict=True)]
-            variance = np.concatenate(parts)[:, :d]
+        variance = self.rows.moments(weights)[1][:, : self.n_features]
         return np.log(np.where(variance > 1e-12, variance, 1.0)) + 2.0 * np.log(self.scale)
 
     def raw(self, W, fold=0):
@@ -98,25 +95,8 @@ class Design:
         return coef, W[..., d] - coef @ self.center[own]
 
 
-def _moments(X, weights):
-    """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
-    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    mean = np.asarray((X.T @ weights.T).T)
-    if sp.issparse(X):
-        square = np.asarray((X.multiply(X).T @ weights.T).T)
-        return mean, np.maximum(square - mean**2, 0.0)
-    shift = mean.mean(axis=0)  # differences from a common shift keep their digits
-    moved = X - shift
-    square = weights @ np.square(moved)
-    return mean, np.maximum(square - (mean - shift) ** 2, 0.0)
-
-
 def _internal(X, center, scale, intercept):
     n, d = X.shape
-    if sp.issparse(X):
-        X = sp.csr_array(X, dtype=float, copy=True)
-        X.data /= scale[X.indices]
-        return sp.hstack([X, np.ones((n, 1))], format="csr") if intercept else X
     out = np.ones((n, d + intercept))
     np.subtract(X, center, out=out[:, :d])
     out[:, :d] /= scale

@@ -28,7 +28,7 @@ class RowSideProblem(LinearProblem):
 
     def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
         super().__init__(data, penalty, precision, center, one_sided, intercept)
-        self.free = free_columns(penalty, intercept)
+        self.free = free_columns(penalty.fixed, penalty.offset.shape[1], intercept)
         self.n_rows = data.rows.n_rows
         self.shape = (*self.shape[:2], self.n_rows + len(self.free))
         self.n_lower = self.shape[1] * self.shape[2]
@@ -206,11 +206,10 @@ def _pivoted_root(K):
     return root, order, rank
 
 
-def free_columns(penalty, intercept):
+def free_columns(fixed, n_features, intercept):
     """Positions of the columns that are never penalised."""
-    n_features = penalty.offset.shape[1]
-    fixed = () if penalty.fixed is None else np.flatnonzero(penalty.fixed == 0.0)
-    return np.array([*fixed, *([n_features] if intercept else [])], dtype=int)
+    zeros = () if fixed is None else np.flatnonzero(fixed == 0.0)
+    return np.array([*zeros, *([n_features] if intercept else [])], dtype=int)
 
 
 # unpenalised columns that may stand beside L
@@ -219,9 +218,17 @@ _MAX_FREE = 32
 _FEW_COLUMNS = 64
 
 
-def row_side_pays(data, penalty, intercept):
-    """Whether every fold's kernel is cheap enough to be made anew at each theta."""
+def row_side_pays(data, fixed, intercept):
+    """Whether every fold's kernel is cheap enough to be made anew at each theta.
+
+    Parameters
+    ----------
+    data : RowData or MomentData
+    fixed : ndarray of shape (n_features,) or None
+        As of :class:`LogLinearPenalty`.
+    intercept : bool
+    """
     n, d = data.rows.n_rows, data.n_columns
     work = data.n_stack * n * (data.rows.size + n * n)
-    few = len(free_columns(penalty, intercept)) <= _MAX_FREE
+    few = len(free_columns(fixed, d - intercept, intercept)) <= _MAX_FREE
     return few and max(n, _FEW_COLUMNS) < d and n <= MAX_WOODBURY and work <= MAX_KERNEL
