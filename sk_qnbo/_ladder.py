@@ -239,21 +239,40 @@ def _scan(stack, problem, reference, theta, settings):
     memory = method.start(problem, theta)
     low, high = _level_bounds(stack)
     level = min(_null_level(stack, problem, theta), high)
-    best, best_value, best_memory, worse = level, np.inf, memory, 0
-    step, patience = (np.log(10.0) / 6, 24) if settings.sharp else (np.log(10.0), 2)
+    seen, worse = [], 0
+    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2)
     while level >= low and worse < patience:
         theta[LEVEL] = level
-        seen = method.estimate(problem, theta, memory)
-        memory = seen.memory
-        if seen.value < best_value:
-            best, best_value, best_memory, worse = level, seen.value, memory, 0
-        else:
-            worse += 1
+        found = method.estimate(problem, theta, memory)
+        memory = found.memory
+        lowest = min((one.value for _, one in seen), default=np.inf)
+        worse = 0 if found.value < lowest else worse + 1
+        seen.append((level, found))
         level -= step
-    theta[LEVEL] = best
+    theta[LEVEL], memory = _valley(seen)
     if known and stack.large:
-        best_memory = best_memory.light(best_memory.point)
-    return theta, best_memory if known else None
+        memory = memory.light(memory.point)
+    return theta, memory if known else None
+
+
+def _valley(seen):
+    """Level of the lowest value that the values and slopes of a walk promise, and a memory there.
+
+    Between neighbours the value is taken for the cubic through their values and slopes
+    (Hermite), so a valley narrower than a step of the walk is not stepped over.
+    """
+    best = min(seen, key=lambda pair: pair[1].value)
+    level, memory, lowest = best[0], best[1].memory, best[1].value
+    t = np.linspace(0.0, 1.0, 21)
+    for (above, a), (below, b) in zip(seen, seen[1:], strict=False):
+        h = above - below
+        slopes = -h * a.gradient[LEVEL], -h * b.gradient[LEVEL]
+        cubic = (1 + 2 * t) * (1 - t) ** 2 * a.value + t**2 * (3 - 2 * t) * b.value
+        cubic += t * (1 - t) ** 2 * slopes[0] - t**2 * (1 - t) * slopes[1]
+        if cubic.min() < lowest:
+            lowest, at = cubic.min(), int(cubic.argmin())
+            level, memory = above - h * t[at], (a if 2 * at < len(t) else b).memory
+    return level, memory
 
 
 def _null_level(stack, problem, theta):
