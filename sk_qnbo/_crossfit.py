@@ -4,12 +4,13 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.special import stdtrit
 
+from ._deadline import rounds
 from ._ladder import RungModels, climb
 from ._results import standard_errors
 from ._stack import Stack, inner_splits
+from ._workers import effective_n_jobs, in_order
 from .problems import LOSSES
 
 
@@ -31,6 +32,8 @@ class Judged:
         What tuning each rung took.
     score_seconds : float
         What judging one rung took.
+    late : tuple of str
+        Rungs that the limit on time cut short.
     """
 
     names: tuple
@@ -40,6 +43,7 @@ class Judged:
     scores: dict
     fit_seconds: np.ndarray
     score_seconds: float
+    late: tuple = ()
 
 
 def judge_fold(folds, design, fold, fits, W, alpha, scoring):
@@ -67,6 +71,8 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
         scores,
         np.array([fit.seconds for fit in fits]),
         (time.perf_counter() - begun) / len(fits),
+        # a rung that was not tuned, as those before it were clearly worse, took no time
+        tuple(fit.rung.name for fit in fits if fit.late and fit.seconds > 0),
     )
 
 
@@ -90,13 +96,16 @@ def _judge_all(folds, design, fold, fits, models, scoring):
     return judge_fold(folds, design, fold, fits, W, alpha, scoring)
 
 
-def fit_outer(source, main, rungs, settings, hints, train, valid, outer, scoring=None):
+def fit_outer(
+    source, main, rungs, settings, hints, train, valid, outer, scoring, deadline, n_parts
+):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
 
     A climb ends early at a departure rung that is clearly worse on those rows than a rung before
     it: what follows has still more freedom, and counts as this one. Scorers of the
-    user see every rung.
+    user see every rung. The time up to ``deadline`` is for ``n_parts`` such fits one after another.
     """
+    mine = deadline.part(n_parts)
     inner, members = inner_splits(train, valid, outer)
     if len(members) == 0:
         return None
@@ -107,7 +116,7 @@ def fit_outer(source, main, rungs, settings, hints, train, valid, outer, scoring
     one = Stack(folds, main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
-    for fit in climb(tuned, rungs, settings, hints=hints):
+    for fit in climb(tuned, rungs, replace(settings, seconds=mine.left), hints=hints):
         fits.append(fit)
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
         if scoring is None and np.isfinite(fit.rung.tau):
@@ -159,8 +168,11 @@ def settled(judged):
     return bool((means - means[best] - 2.0 * errors >= -_NEGLIGIBLE * abs(means[best])).all())
 
 
-def cross_fit(source, main, rungs, settings, hints, train, valid, scoring=None, n_jobs=None):
+def cross_fit(source, main, rungs, settings, hints, train, valid, scoring, n_jobs, deadline):
     """Climb the ladder once without each fold; yields a Judged, or None, as they are done.
+
+    Each of the rounds that the workers make has an equal share of the time that is left when it
+    begins.
 
     Parameters
     ----------
@@ -172,11 +184,14 @@ def cross_fit(source, main, rungs, settings, hints, train, valid, scoring=None, 
     hints : dict of Hint
         By rung, what the climb on all folds found (see :func:`sk_qnbo._ladder.climb`).
     train, valid : ndarray of bool of shape (n_folds, n_rows)
-    scoring : ModelScores, optional
-    n_jobs : int, optional
+    scoring : ModelScores or None
+    n_jobs : int or None
+    deadline : Deadline
     """
-    call = delayed(fit_outer)
-    return Parallel(n_jobs=n_jobs, return_as="generator", prefer="threads")(
-        call(source, main, rungs, settings, hints, train, valid, k, scoring)
-        for k in range(len(train))
+    shared = source, main, rungs, settings, hints, train, valid
+    n_folds, n_workers = len(train), effective_n_jobs(n_jobs)
+    tasks = (
+        (*shared, k, scoring, deadline, rounds(n_folds, n_workers) - k // n_workers)
+        for k in range(n_folds)
     )
+    return in_order(fit_outer, tasks, n_jobs)

@@ -86,6 +86,11 @@ class RungFit:
     def value(self):
         return float(self.fold_values.mean())
 
+    @property
+    def late(self):
+        """Whether the limit on time cut it short."""
+        return "max_time" in self.result.message
+
 
 def climb(stack, rungs, settings, progress=None, hints=None):
     """Tune every rung on one stack, each from where a simpler one ended.

@@ -95,15 +95,20 @@ def history(fits):
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 
-def warn_of(search, fits, n_rungs, guarded):
+def late(fits, judged):
+    """Names of the rungs, among those reached, that the limit on time cut short in some part."""
+    cut = {fit.rung.name for fit in fits if fit.late}.union(*(one.late for one in judged))
+    return [fit.rung.name for fit in fits if fit.rung.name in cut]
+
+
+def warn_of(search, fits, guarded, n_rungs, late):
     """Say what the user should know of a fitted search: time, bounds, limits, optimism."""
     index = getattr(search, "best_index_", None)
     chosen = None if index is None else fits[index]
-    reached, late = len(fits), chosen is not None and "max_time" in chosen.result.message
-    if search.max_time is not None and (reached < n_rungs or late):
+    if len(fits) < n_rungs or late:
         _warn(
-            f"max_time={search.max_time:g} s was over after {reached} of {n_rungs} rungs"
-            + (f", and cut rung {chosen.rung.name!r} short" if late else "")
+            f"max_time={search.max_time:g} s was over after {len(fits)} of {n_rungs} rungs"
+            + (f", and cut short {', '.join(map(repr, late))}" if late else "")
             + "; the best so far is kept. Raise max_time to look further."
         )
     if chosen is None:
@@ -115,7 +120,7 @@ def warn_of(search, fits, n_rungs, guarded):
             " for columns of unit variance); widen alpha_bounds, or there may be nothing to learn"
             " from X."
         )
-    if not (chosen.result.converged or late):
+    if not (chosen.result.converged or chosen.late):
         _warn(
             f"rung {chosen.rung.name!r} {chosen.result.message} with a gradient of "
             f"{chosen.result.stationarity:.1e}; raise max_iter (now {search.max_iter}) or tol "

@@ -1,6 +1,7 @@
 """QNBOSearchCV: check, split, climb the ladder, refit, report."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -8,6 +9,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from . import _report
 from ._checks import check_params
 from ._crossfit import cross_fit, judge_stack, settled
+from ._deadline import Deadline, rounds
 from ._delegation import Delegation
 from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
@@ -17,6 +19,7 @@ from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._rungs import SEPARABLE, ladder
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
+from ._workers import effective_n_jobs
 
 __all__ = ["QNBOSearchCV"]
 
@@ -72,7 +75,10 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         A rung ends when the next step promises to lower the loss by less than this fraction; a
         hundredth of it on rungs without departures, and wherever there is no cross-fit.
     max_time : float, default=None
-        Seconds after which no further rung is begun; the best so far is kept.
+        Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
+        what a part leaves goes to those behind it. When they are over, the best so far is kept,
+        with a warning. Every part ends the step it is in, and the scan of its first rung; the
+        refit on all rows (``refit_time_``) comes on top.
     alpha_bounds : tuple of two floats, default=(1e-6, 1e10)
         Smallest and largest common level of the penalties, for columns of unit variance; with
         ``shrinkage=0`` the bounds of each penalty. Adaptive terms and departures under a prior
@@ -212,40 +218,43 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         -------
         self : QNBOSearchCV
         """
+        deadline = Deadline.after(self.max_time)
         check_params(self)
         given = Given.of(self, X, y, params)
         data = {"X": X, "y": y, "metadata": params or None}
         n_parts = 1 + self._guarded * len(given.train) + bool(self.refit)
         with Progress(self, n_parts, data) as progress:
-            found, fits, n_rungs = self._found(given, progress)
+            found, fits, told = self._found(given, progress, deadline)
             if self.refit:
                 found |= self._refitted(given, found["best_params_"], progress)
         self._replace_state(found)
-        _report.warn_of(self, fits, n_rungs, self._guarded)
+        _report.warn_of(self, fits, self._guarded, **told)
         return self
 
     @property
     def _guarded(self):
         return isinstance(self.shrinkage, str)
 
-    def _found(self, given, progress):
-        """What the search finds, by attribute; the fits of the rungs; how many rungs there are."""
+    def _found(self, given, progress, deadline):
+        """What the search finds, by attribute; the fits of the rungs; what to tell of them."""
         source = given.source()
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
-        settings = self._settings(len(given.train))
+        settings = Settings(self.method, self.max_iter, self.tol, sharp=not self._guarded)
+        climbing = deadline.part(1 + self._n_rounds(len(given.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
         folds = source.folds(given.train, given.valid)
         stack = Stack(folds, spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
-            fits = list(climb(stack, rungs, settings, progress))
+            timed = replace(settings, seconds=climbing.left)
+            fits = list(climb(stack, rungs, timed, progress))
         believed = judged = judge_stack(folds, stack, fits, scoring)
         kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
             kept, judged = self._cross_fitted(
-                given, source, stack, rungs, settings, fits, scoring, progress
+                given, source, stack, rungs, settings, fits, scoring, progress, deadline
             )
         fits = fits[: min(len(j.names) for j in judged)]
         params = self._params(given, source, spec, stack, fits)
@@ -264,12 +273,16 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             found["_classes"] = given.target.classes
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
-        return found, fits, len(rungs)
+        return found, fits, {"n_rungs": len(rungs), "late": _report.late(fits, judged)}
 
-    def _cross_fitted(self, given, source, stack, rungs, settings, fits, scoring, progress):
+    def _cross_fitted(
+        self, given, source, stack, rungs, settings, fits, scoring, progress, deadline
+    ):
         """Every fold's rows judging rungs that were tuned without them."""
-        train, valid, hints = given.train, given.valid, {f.rung.name: f.hint for f in fits}
-        todo = cross_fit(source, stack, rungs, settings, hints, train, valid, scoring, self.n_jobs)
+        hints = {fit.rung.name: fit.hint for fit in fits}
+        train, valid = given.train, given.valid
+        work = source, stack, rungs[: len(fits)], settings, hints, train, valid
+        todo = cross_fit(*work, scoring, self.n_jobs, deadline)
         judged = []
         for k in range(len(train)):
             if scoring is None and settled(judged):
@@ -314,10 +327,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             **taus,
         )
 
-    def _settings(self, n_folds):
-        parts = 1 + self._guarded * n_folds
-        share = None if self.max_time is None else self.max_time / parts
-        return Settings(self.method, self.max_iter, self.tol, share, sharp=not self._guarded)
+    def _n_rounds(self, n_folds):
+        """Parts behind the climb, one after another, that share the time."""
+        return rounds(n_folds, effective_n_jobs(self.n_jobs)) if self._guarded else 0
 
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""
