@@ -51,8 +51,7 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     begun = time.perf_counter()
     judged = np.flatnonzero(folds.valid[fold] > 0)
     coef, intercept = design.raw(W, fold)
-    X = folds.X[fold] if isinstance(folds.X, list) else folds.X
-    raw = _predict(X[judged], coef) + intercept[:, :, None]
+    raw = _predict(folds.take(fold, judged), coef) + intercept[:, :, None]
     loss = LOSSES[folds.loss](folds.targets[:, judged])
     losses = loss.at(raw).value
     if loss.name == "squared_error":  # of all targets, in the user's units
@@ -81,19 +80,19 @@ def _predict(X, coef):
     return np.asarray(X @ coef.reshape(R * C, d).T).T.reshape(R, C, -1)
 
 
-def judge_stack(folds, stack, fits, scoring=None):
+def judge_stack(stack, fits, scoring=None):
     """What the search believed while it tuned: every rung judged on its own folds."""
     alpha = [stack.raw_alpha(fit) for fit in fits]
     out = []
-    for k in range(len(folds.train)):
+    for k in range(len(stack.folds.train)):
         models = [(fit.result.point.W[k], a[k]) for fit, a in zip(fits, alpha, strict=True)]
-        out.append(_judge_all(folds, stack.design, k, fits, models, scoring))
+        out.append(_judge_all(stack, k, fits, models, scoring))
     return out
 
 
-def _judge_all(folds, design, fold, fits, models, scoring):
+def _judge_all(stack, fold, fits, models, scoring):
     W, alpha = np.stack([W for W, _ in models]), [alpha for _, alpha in models]
-    return judge_fold(folds, design, fold, fits, W, alpha, scoring)
+    return judge_fold(stack.folds, stack.design, fold, fits, W, alpha, scoring)
 
 
 def fit_outer(
@@ -111,22 +110,23 @@ def fit_outer(
         return None
     tuned = Stack(source.folds(*inner), main.spec, main)
     members = members if tuned.design is main.design else None
-    hints = {name: hint.of(members) for name, hint in hints.items()}
-    folds = source.folds(train[outer : outer + 1], valid[outer : outer + 1])
-    one = Stack(folds, main.spec, main)
+    same_columns = tuned.spec is main.spec
+    hints = {name: hint.of(members) for name, hint in hints.items() if same_columns}
+    own = slice(outer, outer + 1)
+    one = Stack(source.folds(train[own], valid[own], tuned.folds.names), main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
     for fit in climb(tuned, rungs, replace(settings, seconds=mine.left), hints=hints):
         fits.append(fit)
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
         if scoring is None and np.isfinite(fit.rung.tau):
-            judged = _judge_all(folds, one.design, 0, fits, models, None)
+            judged = _judge_all(one, 0, fits, models, None)
             if _clearly_worse(judged):
                 rest = rungs[len(fits) :]
                 fits += [replace(fit, rung=rung, seconds=0.0) for rung in rest]
                 models += [models[-1]] * len(rest)
                 break
-    return _judge_all(folds, one.design, 0, fits, models, scoring)
+    return _judge_all(one, 0, fits, models, scoring)
 
 
 # with fewer judged rows a standard error says little

@@ -15,7 +15,8 @@ from sklearn.utils.validation import validate_data
 
 from ._checks import check_folds, check_rows, masks, routing_enabled
 from ._estimators import encode, split_pipeline, tunable
-from ._sources import PipelineSource, PlainSource, RowWeights
+from ._pipeline_source import PipelineSource
+from ._sources import PlainSource, RowWeights
 from ._stack import Units
 from ._validation import check_sample_weight
 
@@ -139,8 +140,8 @@ class Given:
             raw, X, y, transformer, kind, step, target, routed, weights, train, valid, attributes
         )
 
-    def source(self):
-        """Where the folds come from."""
+    def source(self, guarded):
+        """Where the folds come from; ``guarded`` tells whether there will be cross-fits."""
         units = self._units()
         values = (self.target.values - np.reshape(units.center, (-1, 1))) / units.target
         weights = replace(self.weights, sample=self.weights.sample / units.weight)
@@ -149,8 +150,9 @@ class Given:
             names = self.attributes.get("feature_names_in_")
             names = None if names is None else tuple(names)
             return PlainSource(self.X, *data, names=names, units=units)
+        folds = self.train, self.valid, guarded
         return PipelineSource(
-            self.transformer, self.X, self.y, *data, self.train, self.routed.transform, units
+            self.transformer, self.X, self.y, *data, *folds, self.routed.transform, units
         )
 
     def _units(self):

@@ -6,7 +6,7 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 
 from ._estimators import encode
-from ._sources import take
+from ._transformed import take
 
 
 class ModelScores:
@@ -33,17 +33,15 @@ class ModelScores:
     def __call__(self, folds, fold, judged, coef, intercept, alpha):
         """Scores by metric, each ``(n_models,)``, on the ``judged`` rows of one fold."""
         rows = folds.index[judged]
-        fitted = getattr(folds, "fitted", None)
-        matrix = folds.X[fold] if isinstance(folds.X, list) else folds.X
-        X = matrix[judged] if self.X is None else take(self.X, rows)
+        X = folds.take(fold, judged) if self.X is None else take(self.X, rows)
         out = []
         for numbers in zip(coef, intercept, alpha, strict=True):
             if self.X is None:
                 model = self._model(*numbers)
-            elif fitted is None:
+            elif folds.fitted is None:
                 model = self._model(*numbers, names=self.names)
             else:
-                model = self._pipeline(fitted[fold], *numbers)
+                model = self._pipeline(folds.fitted[fold], *numbers)
             out.append(self._scores(model, X, rows))
         return {name: np.array([s[name] for s in out]) for name in out[0]}
 

@@ -237,19 +237,18 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
     def _found(self, given, progress, deadline):
         """What the search finds, by attribute; the fits of the rungs; what to tell of them."""
-        source = given.source()
+        source = given.source(self._guarded)
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
         settings = Settings(self.method, self.max_iter, self.tol, sharp=not self._guarded)
         climbing = deadline.part(1 + self._n_rounds(len(given.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
-        folds = source.folds(given.train, given.valid)
-        stack = Stack(folds, spec, precise=settings.sharp)
+        stack = Stack(source.folds(given.train, given.valid), spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
             timed = replace(settings, seconds=climbing.left)
             fits = list(climb(stack, rungs, timed, progress))
-        believed = judged = judge_stack(folds, stack, fits, scoring)
+        believed = judged = judge_stack(stack, fits, scoring)
         kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
         if self._guarded:

@@ -45,7 +45,7 @@ class Folds:
 
     Attributes
     ----------
-    X : array, sparse array, or list of those (one a fold)
+    X : array or sparse array of shape (n_rows, n_features)
     targets : ndarray of shape (n_outputs, n_rows)
     loss : {"binary", "softmax", "squared"}
     train, valid : ndarray of shape (n_folds, n_rows)
@@ -62,6 +62,25 @@ class Folds:
     valid: np.ndarray
     index: np.ndarray
     units: Units = Units()
+
+    # what the columns are called and what made them, where folds have matrices of their own
+    names = fitted = None
+
+    @property
+    def n_features(self):
+        return self.X.shape[1]
+
+    def matrices(self):
+        """The matrix of all folds, or an iterator with one a fold."""
+        return self.X
+
+    def take(self, fold, rows):
+        """Rows of one fold's matrix."""
+        return self.X[rows]
+
+    def judged(self):
+        """The same, free of what only fits need."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,21 @@ class PenaltySpec:
     bounds: tuple = (1e-6, 1e10)
     intercept: bool = True
 
+    def wider(self, n_features):
+        """The same with further columns, a group of their own, at the mean of the co-data."""
+        more = n_features - self.n_features
+        if more == 0:
+            return self
+        new = {"n_features": n_features}
+        if self.labels is not None:
+            new["labels"] = np.append(self.labels, np.full(more, self.n_labels))
+            new["n_labels"] = self.n_labels + 1
+        if self.codata is not None:
+            new["codata"] = np.pad(self.codata, ((0, more), (0, 0)))
+        if self.fixed is not None:
+            new["fixed"] = np.append(self.fixed, np.full(more, np.nan))
+        return replace(self, **new)
+
     def with_fixed(self, alpha):
         """Raw penalties with those that the user fixed."""
         return alpha if self.fixed is None else np.where(np.isnan(self.fixed), alpha, self.fixed)
@@ -102,6 +136,7 @@ class Stack:
     ----------
     folds : Folds
     spec : PenaltySpec
+        Widened where the folds have columns that no main fold has.
     like : Stack, optional
         A stack whose internal coordinates serve again if its matrix is the same. They only
         condition the numbers: what is learnt does not depend on them.
@@ -110,11 +145,12 @@ class Stack:
     """
 
     def __init__(self, folds, spec, like=None, precise=False):
-        self.spec, self.folds = spec, folds
+        spec = spec.wider(folds.n_features)
+        self.spec, self.folds = spec, folds.judged()
         if like is not None and like.folds.X is folds.X:
             self.design = like.design
         else:
-            self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
+            self.design = Design.of(folds.matrices(), folds.train > 0, spec.intercept)
         self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
         if not precise and folds.loss != "squared" and not self._on_row_side(self._data()):
             self.design = replace(self.design, rows=self.design.rows.single())

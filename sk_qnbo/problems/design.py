@@ -33,16 +33,16 @@ class Design:
 
     @classmethod
     def of(cls, X, used, intercept):
-        """Design of a matrix, or of a list with one matrix a fold.
+        """Design of a matrix, or of an iterable with one matrix a fold.
 
         Parameters
         ----------
-        X : array or sparse array of shape (n_rows, n_features), or a list of those
+        X : array or sparse array of shape (n_rows, n_features), or an iterable of those
         used : ndarray of shape (n_folds, n_rows) of bool
             Rows from which center and scale are taken.
         intercept : bool
         """
-        if isinstance(X, list):
+        if not hasattr(X, "shape"):
             parts = [cls.of(x, u[None], intercept) for x, u in zip(X, used, strict=True)]
             rows = FoldRows([p.rows for p in parts])
             joined = [
