@@ -21,7 +21,7 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
     Parameters
     ----------
     X : {ndarray, CSR matrix or array} of shape (n_samples, n_features), dtype float64
-        Never changed, never centred or densified when sparse.
+        Never changed, never densified when sparse.
     targets : ndarray of shape (n_outputs, n_samples)
         0 and 1 for "binary" (one output), one-hot for "softmax", the targets for "squared".
     loss : {"binary", "softmax", "squared"}

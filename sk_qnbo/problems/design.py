@@ -9,11 +9,17 @@ from .rows import DenseRows, FoldRows, SparseRows
 
 # a column whose variance is this small beside its mean square is constant up to rounding
 _CONSTANT = 1e-14
+# Sparse columns whose squared mean is beyond this many variances are centred, as accuracy is lost
+# otherwise. They are sparse in name only: with a share z of zeros the ratio is at most (1 - z) / z,
+# so that fewer than 1 % of their entries are filled in.
+_FULL = 100.0
 
 
 @dataclass(frozen=True)
 class Design:
-    """Centred, scaled columns (sparse ones only scaled), with a column of ones for the intercept.
+    """Centred, scaled columns, with a column of ones for the intercept.
+
+    Sparse columns are only scaled, but for those that have next to no zeros.
 
     Attributes
     ----------
@@ -51,13 +57,15 @@ class Design:
             ]
             return cls(rows, joined[0], joined[1], intercept, joined[2])
         sparse = sp.issparse(X)
-        plain = SparseRows(X) if sparse else DenseRows(X)
+        plain = SparseRows(_canonical(X)) if sparse else DenseRows(X)
         mean, variance = plain.moments(used.any(axis=0)[None].astype(float))
         constant = variance <= _CONSTANT * (mean**2 + variance)
         scale = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
-        center = mean if intercept and not sparse else np.zeros_like(mean)
+        centred = intercept & (_nearly_full(mean, variance) if sparse else True)
+        center = np.where(centred, mean, 0.0)
         if sparse:
-            rows = SparseRows(plain.X, scale[0], intercept)
+            X = plain.X - _in_every_row(center[0], len(used[0])) if center.any() else plain.X
+            rows = SparseRows(X, scale[0], intercept)
         else:
             rows = DenseRows(_internal(X, center[0], scale[0], intercept))
         return cls(rows, center, scale, intercept, constant)
@@ -95,9 +103,30 @@ class Design:
         return coef, W[..., d] - coef @ self.center[own]
 
 
+def _canonical(X):
+    """The sparse matrix with each entry stored once; squares are taken of what is stored."""
+    if X.has_canonical_format:
+        return X
+    X = sp.csr_array(X, copy=True)
+    X.sum_duplicates()
+    return X
+
+
+def _nearly_full(mean, variance):
+    return mean**2 > _FULL * variance
+
+
 def _internal(X, center, scale, intercept):
     n, d = X.shape
     out = np.ones((n, d + intercept))
     np.subtract(X, center, out=out[:, :d])
     out[:, :d] /= scale
     return out
+
+
+def _in_every_row(values, n_rows):
+    """Sparse matrix of which every row holds the same values."""
+    at = np.flatnonzero(values)
+    ends = np.arange(n_rows + 1) * len(at)
+    cells = np.tile(values[at], n_rows), np.tile(at, n_rows), ends
+    return sp.csr_array(cells, shape=(n_rows, len(values)))

@@ -187,7 +187,9 @@ class SparseRows(_OneMatrix):
         filled = (
             sp.csr_array((np.ones_like(X.data), X.indices, X.indptr), X.shape).T @ weights.T
         ).T
-        variance = np.maximum(1.0 - filled, 0.0) * mean**2  # the cells that are not stored
+        # the cells that are not stored; where all are, the difference would be rounding
+        lacking = np.bincount(X.indices, minlength=X.shape[1]) < self.n_rows
+        variance = lacking * np.maximum(1.0 - filled, 0.0) * mean**2
         rows = np.repeat(np.arange(self.n_rows), np.diff(X.indptr))
         for k, w in enumerate(weights):  # differences from the mean keep their digits
             cells = w[rows] * np.square(X.data - mean[k][X.indices])
