@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ._bounds import at_bounds
 from ._minimize import minimize_bilevel, resolve_method
 from ._rungs import Rung
 from ._stack import ADAPTIVE, LEVEL, SCALE
@@ -71,6 +72,8 @@ class RungFit:
     at_bound : bool
         Whether the common level ended at a bound.
     hint : Hint
+    ended : tuple of (int, float)
+        Other shared coefficients that ended at a bound, and this (see :mod:`sk_qnbo._bounds`).
     """
 
     rung: Rung
@@ -81,6 +84,7 @@ class RungFit:
     seconds: float
     at_bound: bool
     hint: Hint
+    ended: tuple = ()
 
     @property
     def value(self):
@@ -169,6 +173,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         time.perf_counter() - begun,
         at_bound,
         Hint(result.theta, reference, getattr(result.upper_state, "pairs", ()), result.w),
+        at_bounds(rung, result.theta, *_box(stack, problem, reference, rung, theta), reference[1]),
     )
 
 

@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ._bounds import advice
 from ._checks import check_refit_names_a_metric
 from ._results import results_table, standard_errors
 
@@ -120,6 +121,8 @@ def warn_of(search, fits, guarded, n_rungs, late):
             " for columns of unit variance); widen alpha_bounds, or there may be nothing to learn"
             " from X."
         )
+    for index, bound in chosen.ended:
+        _warn(advice(chosen.rung.name, index, bound, search.codata))
     if not (chosen.result.converged or chosen.late):
         _warn(
             f"rung {chosen.rung.name!r} {chosen.result.message} with a gradient of "

@@ -39,6 +39,7 @@ ESTIMATORS = [
 # what made-up data of a dozen rows are warned of, with reason
 EXPECTED = [
     "ignore:rung .* scored:UserWarning",
+    "ignore:the scale exponent:sklearn.exceptions.ConvergenceWarning",
     "ignore:the common level:sklearn.exceptions.ConvergenceWarning",
     "ignore:rung .* stopped at max_iter:sklearn.exceptions.ConvergenceWarning",
 ]

@@ -260,6 +260,7 @@ def test_a_vocabulary_may_differ_from_fold_to_fold():
     assert not hasattr(search, "n_features_in_")
 
 
+@pytest.mark.filterwarnings("ignore:the scale exponent")  # of columns of ones and a column of sizes
 def test_categories_selections_and_components_may_differ_too():
     columns = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore"), ["kind"]), remainder=StandardScaler()
