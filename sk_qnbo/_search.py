@@ -39,8 +39,10 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     ----------
     estimator : LogisticRegression, Ridge, RidgeClassifier, a MultiPenalty model or a Pipeline
         The model to tune, or a pipeline that ends in one; its transformers are refitted in every
-        fold. Its own ``C`` or ``alpha`` is what gets tuned; its other settings are honoured or
-        refused by an error. Columns need no scaler: how far to scale them is tuned.
+        fold. Its own ``C`` or ``alpha`` is what gets tuned. ``fit_intercept`` and ``class_weight``
+        hold everywhere; ``max_iter`` and ``tol`` for the refit alone (see Notes); what changes
+        the model otherwise is refused by an error. Columns need no scaler: how far to scale them
+        is tuned.
     penalty : "per_feature", "shared", array-like of shape (n_features,) or mapping
         Which features have a penalty of their own: each, none, each group of features with the
         same label, or each group of a mapping from names to columns (names or positions).
@@ -85,8 +87,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         may take single penalties beyond.
     n_jobs : int, default=None
         Parallel cross-fits (joblib).
-    random_state : None
-        For stochastic methods; the default method is deterministic.
+    random_state : int, RandomState instance or None, default=None
+        Seed of methods that draw at random. A deterministic method, such as the default, neither
+        uses nor advances it; transformers have their own.
     verbose : int, default=0
         1 tells rungs, 2 iterations too, in one line each.
 
@@ -133,6 +136,14 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     where they give none. ``penalty``, ``codata`` and ``unpenalized`` speak of the columns that
     reach the linear model; a data frame or series whose index holds their names is matched by
     them.
+
+    The fits in the folds are as accurate as tuning asks for, whatever the estimator says; ``tol``
+    and ``max_iter`` of the search are about the steps of the penalties. The ``max_iter`` of the
+    estimator limits the steps of the refit, which ends where predictions change by at most 1e-8 of
+    the targets' spread, or by the estimator's ``tol`` where that is smaller (a ``MultiPenalty``
+    model's own ``tol`` is taken as it is; scikit-learn's measure gradients, and stop too early at
+    their defaults). How scikit-learn's model would be solved (``solver``, ``warm_start``,
+    ``n_jobs``, ``random_state``, ``verbose``) has no part in it.
 
     Metrics known by name see the model; a callable sees the fitted pipeline and the rows as they
     were given, as in ``GridSearchCV``. With several metrics and ``refit=False`` no rung is chosen,

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
@@ -225,6 +226,45 @@ def test_what_the_model_says_is_honoured():
     model = MultiPenaltyRidge(fit_intercept=False, max_iter=55, tol=1e-9)
     best = quick(model).fit(X, Y).best_estimator_
     assert (best.fit_intercept, best.max_iter, best.tol) == (False, 55, 1e-9)
+
+
+@pytest.mark.parametrize("tol, kept", [(0.5, 1e-8), (1e-4, 1e-8), (1e-10, 1e-10), (0.0, 1e-12)])
+def test_a_stricter_tolerance_holds_for_the_refit(tol, kept):
+    for model, data in ((Ridge(tol=tol), (X, Y)), (LogisticRegression(tol=tol), CANCER)):
+        assert quick(model).fit(*data).best_estimator_.tol == kept
+    assert quick(MultiPenaltyRidge(tol=0.5)).fit(X, Y).best_estimator_.tol == 0.5
+
+
+@pytest.mark.filterwarnings("ignore:MultiPenaltyLogisticRegression stopped after 1 steps")
+def test_limits_of_the_estimator_hold_for_the_refit_alone():
+    free = quick(LogisticRegression(max_iter=1000)).fit(*CANCER)
+    short = quick(LogisticRegression(max_iter=1, tol=0.5)).fit(*CANCER)
+    assert_array_equal(short.alpha_, free.alpha_)
+    assert short.best_score_ == free.best_score_
+    assert short.best_estimator_.n_iter_ == 1 < free.best_estimator_.n_iter_
+    model = MultiPenaltyLogisticRegression(max_iter=1)
+    assert_array_equal(quick(model).fit(*CANCER).alpha_, free.alpha_)
+
+
+def test_a_refit_that_is_cut_short_is_told():
+    with pytest.warns(ConvergenceWarning, match="stopped after 1 steps.*Raise max_iter"):
+        quick(LogisticRegression(max_iter=1)).fit(*CANCER)
+
+
+def test_a_tolerance_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="LogisticRegression.tol"):
+        quick(LogisticRegression(tol="tight")).fit(*CANCER)
+    with pytest.raises(ValueError, match="Ridge.tol == -1"):
+        quick(Ridge(tol=-1)).fit(X, Y)
+
+
+def test_a_deterministic_method_leaves_the_seed_alone():
+    generator = np.random.RandomState(0)
+    before = generator.get_state()[1].copy()
+    seeded = quick(shrinkage="cv", random_state=generator, max_iter=5, penalty="shared").fit(X, Y)
+    assert_array_equal(generator.get_state()[1], before)
+    other = quick(shrinkage="cv", random_state=7, max_iter=5, penalty="shared").fit(X, Y)
+    assert_array_equal(seeded.alpha_, other.alpha_)
 
 
 def test_targets_of_all_kinds():
