@@ -33,7 +33,7 @@ class Routed:
         For the refit of the estimator.
     weight : array-like or None
         Sample weights of the model.
-    transform, score : dict of ndarray
+    transform, score : dict
         For the transformers in the folds, for the scorer.
     """
 
@@ -57,8 +57,8 @@ class Routed:
             routed["splitter"]["split"],
             fit,
             _weight_of_model(search.estimator, fit),
-            {name: np.asarray(fit[name]) for name in asked},
-            {name: np.asarray(value) for name, value in score.items()},
+            {name: fit[name] for name in asked},
+            dict(score),
         )
 
     @classmethod

@@ -25,6 +25,8 @@ class FoldMatrix:
     shape : tuple
         Of the rows of the stack and the common columns.
     sparse : bool
+    frame : array-like of str or None
+        Names of its columns, if the transformers give data frames.
     """
 
     steps: Pipeline
@@ -32,6 +34,7 @@ class FoldMatrix:
     parts: list
     shape: tuple
     sparse: bool
+    frame: object
 
     def own(self, values):
         """Values of the common columns (last axis) for its own."""
@@ -97,7 +100,7 @@ class PipelineSource:
         The main folds.
     guarded : bool
         Whether there will be cross-fits.
-    params : dict of ndarray of shape (n_rows,)
+    params : dict
         Metadata for the fit of the transformers.
     units : Units
     """
@@ -153,7 +156,8 @@ class PipelineSource:
         if len(rest):
             parts.append((place[rest], made.of(self.X, rest)))
         columns = np.array([at[name] for name in made.names])
-        return FoldMatrix(made.steps, columns, parts, (len(index), len(names)), sparse)
+        shape = len(index), len(names)
+        return FoldMatrix(made.steps, columns, parts, shape, sparse, made.frame)
 
 
 def _joined(names):

@@ -6,7 +6,7 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 
 from ._estimators import encode
-from ._transformed import take
+from ._transformed import rows_of, take
 
 
 class ModelScores:
@@ -52,11 +52,11 @@ class ModelScores:
         )
 
     def _pipeline(self, fitted, coef, intercept, alpha):
-        model = self._model(fitted.own(coef), intercept, fitted.own(alpha))
+        model = self._model(fitted.own(coef), intercept, fitted.own(alpha), fitted.frame)
         return Pipeline([*fitted.steps.steps, (self.step.replace("__", "-"), model)])
 
     def _scores(self, model, X, rows):
-        params = {name: value[rows] for name, value in self.params.items()}
+        params = rows_of(self.params, rows, len(self.y))
         try:
             seen = self.scorer(model, X, self.y[rows], **params)
         except Exception as error:

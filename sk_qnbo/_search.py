@@ -45,7 +45,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         is tuned.
     penalty : "per_feature", "shared", array-like of shape (n_features,) or mapping
         Which features have a penalty of their own: each, none, each group of features with the
-        same label, or each group of a mapping from names to columns (names or positions).
+        same label, or each group of a mapping from names to columns (names, positions, slices
+        of positions, or masks).
     scale : "learn" or float, default="learn"
         Exponent of the columns' variances in the penalties: 1 is what a ``StandardScaler`` does,
         0 leaves the columns raw; "learn" tunes it.
@@ -308,7 +309,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _spec(self, source, model):
         """The penalty model, and the attributes that tell of its groups."""
         names, n_final, n_features = source.names, source.n_final, source.n_features
-        fixed = fixed_penalties(self.unpenalized, names, n_features)
+        fixed = fixed_penalties(self.unpenalized, names, n_final, n_features)
         labels, groups = group_labels(self.penalty, names, n_final, n_features, fixed)
         spec = PenaltySpec(
             n_features,

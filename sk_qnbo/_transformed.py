@@ -10,6 +10,20 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 
+def rows_of(metadata, rows, n_rows):
+    """Some rows of each of the metadata that has one entry a row; the others as they are."""
+    return {
+        name: take(value, rows) if _n_entries(value) == n_rows else value
+        for name, value in metadata.items()
+    }
+
+
+def _n_entries(value):
+    if hasattr(value, "shape"):
+        return value.shape[0] if len(value.shape) else None
+    return len(value) if isinstance(value, list | tuple) else None
+
+
 def take(X, index):
     """Rows of an array, a sparse matrix, a data frame or a list."""
     if hasattr(X, "iloc"):
@@ -31,12 +45,15 @@ class Transformed:
     rows : ndarray of int of shape (n_rows,)
     Z : array or sparse matrix of shape (n_rows, n_columns)
         What ``fit_transform`` gave, which need not be what ``transform`` would.
+    frame : array-like of str or None
+        Names of the columns as a model would see them, if it was given a data frame.
     """
 
     steps: Pipeline
     names: list
     rows: np.ndarray
     Z: object
+    frame: object = None
 
     @property
     def size(self):
@@ -61,7 +78,7 @@ class Transformations:
     ----------
     transformer : Pipeline
     X, y : as given to the search
-    params : dict of ndarray of shape (n_rows,)
+    params : dict
         Metadata for the fit of the transformers.
     asked : iterable of ndarray of bool of shape (n_rows,)
         Sets of rows that will be asked for, each as often as it will be.
@@ -96,11 +113,11 @@ class Transformations:
 
     def _fit(self, rows):
         rows = np.flatnonzero(rows)
-        params = {name: value[rows] for name, value in self.params.items()}
+        params = rows_of(self.params, rows, len(self.y))
         steps = clone(self.transformer)
         Z = steps.fit_transform(take(self.X, rows), take(self.y, rows), **params)
-        names = _column_names(steps, Z)
-        return Transformed(steps, names, rows, _as_matrix(Z, names))
+        names, frame = _column_names(steps, Z), getattr(Z, "columns", None)
+        return Transformed(steps, names, rows, _as_matrix(Z, names), frame)
 
 
 def _key(rows):
