@@ -16,9 +16,9 @@ def usable(judged):
     kept = [k for k, one in enumerate(judged) if one is not None]
     if not kept:
         raise ValueError(
-            "cross-fitting needs folds inside the training rows of a fold, and cv gives none: with "
-            "one split there is nothing to choose a rung by. Give more splits, or a number for "
-            "shrinkage."
+            "cross-fitting needs folds inside the training rows of a fold, and cv gives none: "
+            f"with {len(judged)} split(s) nothing is left inside to choose a rung by. Give more "
+            "splits, or a number for shrinkage."
         )
     return kept, [judged[k] for k in kept]
 
