@@ -230,8 +230,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         -------
         self : QNBOSearchCV
         """
-        deadline = Deadline.after(self.max_time)
         check_params(self)
+        deadline = Deadline.after(self.max_time)
         given = Given.of(self, X, y, params)
         data = {"X": X, "y": y, "metadata": params or None}
         n_parts = 1 + self._guarded * len(given.train) + bool(self.refit)

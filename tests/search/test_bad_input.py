@@ -273,6 +273,8 @@ BAD_ARGUMENTS = [
     ("tol", -1e-3, "tol must be a finite number"),
     ("tol", np.nan, "tol must be"),
     ("max_time", 0.0, "max_time must be None or a positive number"),
+    ("max_time", "60", "max_time must be None or a positive number"),
+    ("max_time", np.nan, "max_time must be None or a positive number"),
     ("n_jobs", 1.5, "n_jobs must be"),
     ("random_state", "seed", "cannot be used to seed"),
     ("verbose", -1, "verbose == -1"),

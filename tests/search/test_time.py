@@ -140,3 +140,8 @@ def test_time_enough_changes_nothing_and_says_nothing():
         warnings.simplefilter("error")
         limited, free = (searched(cv=3, max_time=t) for t in (1000.0, None))
     np.testing.assert_array_equal(limited.alpha_, free.alpha_)
+
+
+def test_an_infinite_limit_is_none(climbs):
+    searched(cv=3, max_time=np.inf)
+    assert climbs == [None] * 4
