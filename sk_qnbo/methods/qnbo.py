@@ -18,6 +18,8 @@ from .base import Estimate, Method
 
 # part of the upper value that a fit may owe: corrected for it, the error is its square
 _OWED = 3e-3
+# residual beyond which even a rough start matrix excuses no looser fit
+_ROUGHEST = 3e-3
 # fits at one theta, each a hundred times sharper
 _SHARPER = 4
 
@@ -88,7 +90,8 @@ class QNBO(Method):
 
     def estimate(self, problem, theta, memory):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
-        tol, adjoint_tol = self.tol * factor, min(self.adjoint_tol * factor, 0.1)
+        tol = min(self.tol * factor, max(self.tol, _ROUGHEST))
+        adjoint_tol = min(self.adjoint_tol * factor, 0.1)
         n_iter, owed = 0, np.inf
         for _ in range(_SHARPER):
             start, fit, spent = self._lower(problem, theta, memory, tol)

@@ -53,7 +53,10 @@ def relative(alpha, X=X):
 def test_a_shared_penalty_is_one_for_standardised_columns():
     shared = quick(penalty="shared").fit(X, Y)
     assert np.ptp(np.log(relative(shared.alpha_))) < 1e-6
-    assert np.ptp(quick(penalty="shared", scale=0).fit(X, Y).alpha_) < 1e-9 * shared.alpha_.max()
+    assert (
+        np.ptp(quick(penalty="shared", scale=0, tol=1e-6).fit(X, Y).alpha_)
+        < 1e-9 * shared.alpha_.max()
+    )
     assert shared.group_labels_ is None and shared.groups_ == []
 
 
@@ -400,12 +403,15 @@ WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, size=150)
 
 
 def test_weights_by_name_reach_the_last_step():
-    wanted = quick(penalty="shared", scale=0).fit(X, Y, sample_weight=WEIGHTS)
+    wanted = quick(penalty="shared", scale=0, tol=1e-6).fit(X, Y, sample_weight=WEIGHTS)
     assert (
-        np.abs(wanted.alpha_ / quick(penalty="shared", scale=0).fit(X, Y).alpha_ - 1).max() > 1e-3
+        np.abs(
+            wanted.alpha_ / quick(penalty="shared", scale=0, tol=1e-6).fit(X, Y).alpha_ - 1
+        ).max()
+        > 1e-3
     )
     model = make_pipeline(FunctionTransformer(), Ridge())
-    search = quick(model, penalty="shared", scale=0).fit(X, Y, sample_weight=WEIGHTS)
+    search = quick(model, penalty="shared", scale=0, tol=1e-6).fit(X, Y, sample_weight=WEIGHTS)
     assert_allclose(search.alpha_, wanted.alpha_, rtol=1e-3)
     assert_allclose(search.predict(X), wanted.predict(X), rtol=1e-3)
 
@@ -414,24 +420,30 @@ def test_routed_weights_reach_model_transformer_scorer_and_score(routing):
     scaler = StandardScaler().set_fit_request(sample_weight=True)
     model = Ridge().set_fit_request(sample_weight=True)
     scorer = get_scorer("neg_mean_squared_error").set_score_request(sample_weight=True)
-    search = quick(make_pipeline(scaler, model), scoring=scorer, penalty="shared", scale=0)
+    search = quick(
+        make_pipeline(scaler, model), scoring=scorer, penalty="shared", scale=0, tol=1e-6
+    )
     search.fit(X, Y, sample_weight=WEIGHTS)
-    smooth = quick(make_pipeline(scaler, model), penalty="shared", scale=0)
+    smooth = quick(make_pipeline(scaler, model), penalty="shared", scale=0, tol=1e-6)
     smooth.fit(X, Y, sample_weight=WEIGHTS)
     assert_allclose(search.best_score_, smooth.best_score_, rtol=1e-6)
     assert_allclose(search.best_estimator_[0].mean_, np.average(X, axis=0, weights=WEIGHTS))
     residual = np.square(search.predict(X) - Y)
     got = search.score(X, Y, sample_weight=WEIGHTS)
     assert_allclose(got, -np.average(residual, weights=WEIGHTS))
-    unweighted = quick(make_pipeline(StandardScaler(), Ridge()), penalty="shared", scale=0)
+    unweighted = quick(
+        make_pipeline(StandardScaler(), Ridge()), penalty="shared", scale=0, tol=1e-6
+    )
     assert abs(search.best_score_ / unweighted.fit(X, Y).best_score_ - 1) > 1e-4
 
 
 def test_routed_weights_under_another_name(routing):
     model = Ridge().set_fit_request(sample_weight="importance")
-    by_alias = quick(make_pipeline(FunctionTransformer(), model), penalty="shared", scale=0)
+    by_alias = quick(
+        make_pipeline(FunctionTransformer(), model), penalty="shared", scale=0, tol=1e-6
+    )
     by_alias.fit(X, Y, importance=WEIGHTS)
-    plain = quick(Ridge().set_fit_request(sample_weight=True), penalty="shared", scale=0)
+    plain = quick(Ridge().set_fit_request(sample_weight=True), penalty="shared", scale=0, tol=1e-6)
     plain.fit(X, Y, sample_weight=WEIGHTS)
     assert_allclose(by_alias.alpha_, plain.alpha_, rtol=1e-3)
 
