@@ -53,6 +53,9 @@ class UpperLBFGS:
         """
         move = theta - state.theta
         promised = float(state.gradient @ move)
+        if promised >= 0 and move.any():
+            # the bounds cut off what made the step go downhill: come closer on the projected arc
+            return replace(state, step=0.25 * state.step, failures=state.failures + 1)
         if value <= state.value + 1e-4 * promised + noise:
             y = gradient - state.gradient
             good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)
