@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ._bounds import at_bounds
+from ._curve import lowest_along
 from ._minimize import minimize_bilevel, resolve_method
 from ._rungs import Rung
 from ._stack import ADAPTIVE, LEVEL, SCALE
@@ -140,7 +141,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
     )
     base = before if rung.pilot else getattr(before, "base", None)
-    phi = None if base is None else stack.phi(base.result.point)
+    phi = None if base is None else stack.pilot(base)
     unit = _log_likelihood_unit(stack, done)
     moving = isinstance(resolve_method(settings.method), QNBO)
     problem = stack.problem(reference, phi, rung, unit, moving)
@@ -158,7 +159,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         final=settings.sharp,
     )
-    values = problem.fold_values(result.point)
+    values = problem.fold_values(result.theta, result.point)
     result = replace(result, point=problem.settled(result.point))
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
@@ -211,7 +212,9 @@ def _method(settings):
 def _begin(stack, problem, reference, rung, before, settings, hint):
     """Starting theta and memory: from a hint, a simpler rung, or a scan of the level."""
     theta = np.zeros(problem.n_upper)
-    memory = None if before is None else before.result.memory
+    memory = None
+    if before is not None and before.result.w.shape == (problem.n_stack, problem.n_lower):
+        memory = before.result.memory
     if hint is not None and np.isinf(rung.tau):
         if memory is None and hint.w is not None and isinstance(_method(settings), QNBO):
             memory = QNBOMemory(problem.at(hint.w))
@@ -249,6 +252,10 @@ def _scan(stack, problem, reference, theta, settings):
     memory = method.start(problem, theta)
     low, high = _level_bounds(stack)
     level = min(_null_level(stack, problem, theta), high)
+    lowest = lowest_along(problem, theta, LEVEL, low, level)
+    if lowest is not None:
+        theta[LEVEL] = lowest
+        return theta, None
     seen, worse = [], 0
     step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2)
     while level >= low and worse < patience:

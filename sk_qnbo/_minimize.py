@@ -160,10 +160,14 @@ def minimize_bilevel(
         point=best.point,
         upper_state=state,
     )
-    return judge(problem, result) if final else result
+    return judge(problem, result) if final and result.residual > _SHARP else result
 
 
-def judge(problem, result, tol=1e-8):
+# residual that the judge asks for; a result that has it already is not solved again
+_SHARP = 1e-8
+
+
+def judge(problem, result, tol=_SHARP):
     """Re-solve the lower level and the adjoint at ``result.theta`` and score it there.
 
     Methods leave the lower level at different accuracies; only values that

@@ -74,7 +74,5 @@ def _problem(design, targets, loss, alpha, weights):
     alpha = np.minimum(alpha / design.scale[0] ** 2, _LARGEST)
     stand_still = np.zeros((1, design.n_features, 0))
     penalty = LogLinearPenalty(stand_still.sum(axis=2), stand_still, fixed=alpha)
-    data = linear_data(
-        design.rows, LOSSES[loss](targets), weights[None], np.zeros((1, len(weights)))
-    )
+    data = linear_data(design.rows, LOSSES[loss](targets), weights[None], None)
     return LinearProblem(data, penalty, intercept=design.intercept)

@@ -4,6 +4,7 @@ from .base import BilevelProblem
 from .counting import CountedProblem
 from .data import MomentData, RowData
 from .linear import LinearProblem, linear_data
+from .loo import LooProblem
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
 from .penalties import LogLinearPenalty
 from .row_side import RowSideProblem, row_side_pays
@@ -18,6 +19,7 @@ __all__ = [
     "LOSSES",
     "LinearProblem",
     "LogLinearPenalty",
+    "LooProblem",
     "MomentData",
     "RowData",
     "RowSideProblem",

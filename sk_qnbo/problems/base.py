@@ -100,6 +100,10 @@ class BilevelProblem:
         """Diagonal of the part of the lower Hessian that ``theta`` does not move."""
         return self.curvature_bound(np.zeros(self.n_upper))
 
+    def values_along(self, theta, q, values):
+        """Upper values with coordinate q of theta at each of ``values``; None where not cheap."""
+        return None
+
     def initial(self):
         """Where the lower level starts cold, an array ``(n_stack, n_lower)``."""
         return np.zeros((self.n_stack, self.n_lower))

@@ -25,14 +25,16 @@ class RowData:
     loss : one of the losses of ``problems.losses``
     train : ndarray of shape (n_stack, n_rows)
         Weight of each row in each fold's fit, zero where it is left out.
-    valid : ndarray of shape (n_stack, n_rows)
-        Weight of each row in each fold's validation loss; scaled to sum to one.
+    valid : ndarray of shape (n_stack, n_rows) or None
+        Weight of each row in each fold's validation loss; scaled to sum to one. None where
+        nothing is judged, or elsewhere (leave-one-out).
     """
 
     def __init__(self, rows, loss, train, valid):
         self.rows, self.loss, self.train = rows, loss, train
-        total = valid.sum(axis=1, keepdims=True)
-        self.valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
+        if valid is not None:
+            total = valid.sum(axis=1, keepdims=True)
+            self.valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
         # predictions of a fold's own matrix cannot share a reference with other folds
@@ -44,6 +46,10 @@ class RowData:
 
     def at(self, W):
         return _RowPoint(W, self.rows.predict(W), self.loss)
+
+    def predictions(self, point):
+        """Linear predictions of all rows, ``(n_stack, n_outputs, n_rows)``."""
+        return point.z
 
     def line(self, point, P):
         q = self.rows.predict(P)
@@ -128,6 +134,9 @@ class MomentData:
         self.rows, self.loss, self.train = rows, loss, train
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
+        if valid is None:
+            self.G, self.c, self.yy = self._moments(train)
+            return
         total = valid.sum(axis=1) * loss.mean_over
         share = 1.0 / np.where(total > 0, total, 1.0)
         left_out = self._moments(valid)
@@ -154,6 +163,10 @@ class MomentData:
 
     def at(self, W):
         return _MomentPoint(W, W @ self.G)
+
+    def predictions(self, point):
+        """Linear predictions of all rows, ``(n_stack, n_outputs, n_rows)``."""
+        return self.rows.predict(point.W)
 
     def line(self, point, P):
         GP = P @ self.G

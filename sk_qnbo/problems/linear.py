@@ -142,7 +142,7 @@ class LinearProblem(BilevelProblem):
     def prior_gradient(self, theta):
         return self.precision * self._off_center(theta)
 
-    def fold_values(self, w):
+    def fold_values(self, theta, w):
         """Validation loss of each fold, shape ``(n_stack,)``."""
         return self.data.valid_value(w)
 

@@ -97,7 +97,7 @@ class RowSideProblem(LinearProblem):
         grad_w = w.side.data.valid_gradient(w.inner).reshape(self.n_stack, -1) / self.n_stack
         return float(value), self.prior_gradient(theta), grad_w
 
-    def fold_values(self, w):
+    def fold_values(self, theta, w):
         return w.side.data.valid_value(w.inner)
 
     # -- curvature ----------------------------------------------------------------------------

@@ -79,6 +79,10 @@ class DenseRows(_OneMatrix):
         """The same rows in single precision."""
         return DenseRows(self.X, np.float32)
 
+    def some_times(self, rows, M):
+        """Some rows of X times a matrix ``M (n_columns, k)``."""
+        return self.X[rows] @ M
+
     def _predict(self, flat):
         return flat.astype(self.X.dtype, copy=False) @ self._XT
 
@@ -139,6 +143,11 @@ class SparseRows(_OneMatrix):
         X = self.X
         half = sp.csr_array((X.data.astype(np.float32), X.indices, X.indptr), X.shape)
         return SparseRows(half, self.scale, self.intercept, np.float32)
+
+    def some_times(self, rows, M):
+        """Some rows of X times a matrix ``M (n_columns, k)``."""
+        out = self.X[rows] @ (M[: len(self.scale)] / self.scale[:, None])
+        return out + M[-1] if self.intercept else out
 
     def _predict(self, flat):
         W = (flat[:, : len(self.scale)] / self.scale).astype(self.X.dtype, copy=False)

@@ -53,7 +53,7 @@ def answers(problem, theta, seed=1):
         "upper": np.array(upper),
         "grad_theta": grad_theta,
         "grad_w": grad_w,
-        "fold values": problem.fold_values(point),
+        "fold values": problem.fold_values(theta, point),
         "data diagonal": problem.data_diagonal(point),
         "bound": problem.curvature_bound(theta),
     }
