@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 from ._deadline import rounds
 from ._ladder import RungModels, climb
 from ._results import standard_errors
-from ._stack import Stack, inner_splits
+from ._stack import Stack
 from ._workers import effective_n_jobs, in_order
 from .problems import LOSSES
 
@@ -52,19 +52,20 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     judged = np.flatnonzero(folds.valid[fold] > 0)
     coef, intercept = design.raw(W, fold)
     raw = _predict(folds.take(fold, judged), coef) + intercept[:, :, None]
-    loss = LOSSES[folds.loss](folds.targets[:, judged])
-    losses = loss.at(raw).value
-    if loss.name == "squared_error":  # of all targets, in the user's units
-        losses = losses * (2.0 / loss.mean_over * folds.units.target**2)
-        coef = coef * folds.units.target
-        intercept = intercept * folds.units.target + folds.units.center
+    losses = _user_losses(folds, judged, raw)
+    coef = coef * folds.units.target
+    intercept = intercept * folds.units.target + folds.units.center
     weights = folds.valid[fold][judged]
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
         scores = scoring(folds, fold, judged, coef, intercept, alpha)
+    return _told(fits, folds.index[judged], weights, losses, scores, begun)
+
+
+def _told(fits, rows, weights, losses, scores, begun):
     return Judged(
         tuple(fit.rung.name for fit in fits),
-        folds.index[judged],
+        rows,
         weights,
         losses,
         scores,
@@ -75,13 +76,27 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     )
 
 
+def _user_losses(folds, judged, raw):
+    """Losses of predictions ``(n_rungs, n_outputs, n_judged)`` of rows, in the user's units."""
+    loss = LOSSES[folds.loss](folds.targets[:, judged])
+    # a squared error is that of all targets, and not halved
+    squared = loss.name == "squared_error"
+    unit = 2.0 / loss.mean_over * folds.units.target**2 if squared else 1.0
+    return loss.at(raw).value * unit
+
+
 def _predict(X, coef):
     R, C, d = coef.shape
     return np.asarray(X @ coef.reshape(R * C, d).T).T.reshape(R, C, -1)
 
 
 def judge_stack(stack, fits, scoring=None):
-    """What the search believed while it tuned: every rung judged on its own folds."""
+    """What the search believed while it tuned: every rung judged on its own folds.
+
+    Under leave-one-out there is one judgement, of every row as predicted without it.
+    """
+    if stack.left_out:
+        return [_judge_left_out(stack, fits, scoring)]
     alpha = [stack.raw_alpha(fit) for fit in fits]
     out = []
     for k in range(len(stack.folds.train)):
@@ -90,14 +105,25 @@ def judge_stack(stack, fits, scoring=None):
     return out
 
 
+def _judge_left_out(stack, fits, scoring):
+    """Every rung judged by its predictions of each row without it."""
+    begun, folds = time.perf_counter(), stack.folds
+    judged = np.flatnonzero(folds.valid[0] > 0)
+    raw = np.stack([stack.predictions(fit) for fit in fits])[..., judged]
+    losses, weights = _user_losses(folds, judged, raw), folds.valid[0][judged]
+    scores = {"score": -(losses @ weights) / weights.sum()}
+    if scoring is not None:
+        outside = raw * folds.units.target + np.reshape(folds.units.center, (-1, 1))
+        scores = scoring.of_predictions(outside, folds.index[judged])
+    return _told(fits, folds.index[judged], weights, losses, scores, begun)
+
+
 def _judge_all(stack, fold, fits, models, scoring):
     W, alpha = np.stack([W for W, _ in models]), [alpha for _, alpha in models]
     return judge_fold(stack.folds, stack.design, fold, fits, W, alpha, scoring)
 
 
-def fit_outer(
-    source, main, rungs, settings, hints, train, valid, outer, scoring, deadline, n_parts
-):
+def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, deadline, n_parts):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
 
     A climb ends early at a departure rung that is clearly worse on those rows than a rung before
@@ -105,15 +131,13 @@ def fit_outer(
     user see every rung. The time up to ``deadline`` is for ``n_parts`` such fits one after another.
     """
     mine = deadline.part(n_parts)
-    inner, members = inner_splits(train, valid, outer)
-    if len(members) == 0:
+    tuned, members = tuning.stack_without(source, main, outer)
+    if tuned is None:
         return None
-    tuned = Stack(source.folds(*inner), main.spec, main)
-    members = members if tuned.design is main.design else None
     same_columns = tuned.spec is main.spec
     hints = {name: hint.of(members) for name, hint in hints.items() if same_columns}
-    own = slice(outer, outer + 1)
-    one = Stack(source.folds(train[own], valid[own], tuned.folds.names), main.spec, main)
+    own = tuning.train[[outer]], tuning.valid[[outer]]
+    one = Stack(source.folds(*own, tuned.folds.names), main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
     for fit in climb(tuned, rungs, replace(settings, seconds=mine.left), hints=hints):
@@ -168,7 +192,7 @@ def settled(judged):
     return bool((means - means[best] - 2.0 * errors >= -_NEGLIGIBLE * abs(means[best])).all())
 
 
-def cross_fit(source, main, rungs, settings, hints, train, valid, scoring, n_jobs, deadline):
+def cross_fit(source, main, rungs, settings, hints, tuning, scoring, n_jobs, deadline):
     """Climb the ladder once without each fold; yields a Judged, or None, as they are done.
 
     Each of the rounds that the workers make has an equal share of the time that is left when it
@@ -183,13 +207,13 @@ def cross_fit(source, main, rungs, settings, hints, train, valid, scoring, n_job
     settings : Settings
     hints : dict of Hint
         By rung, what the climb on all folds found (see :func:`sk_qnbo._ladder.climb`).
-    train, valid : ndarray of bool of shape (n_folds, n_rows)
+    tuning : FoldTuning
     scoring : ModelScores or None
     n_jobs : int or None
     deadline : Deadline
     """
-    shared = source, main, rungs, settings, hints, train, valid
-    n_folds, n_workers = len(train), effective_n_jobs(n_jobs)
+    shared = source, main, rungs, settings, hints, tuning
+    n_folds, n_workers = len(tuning.train), effective_n_jobs(n_jobs)
     tasks = (
         (*shared, k, scoring, deadline, rounds(n_folds, n_workers) - k // n_workers)
         for k in range(n_folds)

@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import is_classifier
-from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from ._checks import check_folds, check_rows, masks, routing_enabled
+from ._checks import check_folds, check_rows, routing_enabled
 from ._estimators import encode, split_pipeline, tunable
 from ._pipeline_source import PipelineSource
 from ._sources import PlainSource, RowWeights
 from ._stack import Units
+from ._tuning import tuning_of
 from ._validation import check_sample_weight
 
 
@@ -105,7 +104,7 @@ class Given:
     target : Targets
     routed : Routed
     weights : RowWeights
-    train, valid : ndarray of bool of shape (n_folds, n_rows)
+    tuning : FoldTuning or LooTuning
     attributes : dict
         ``n_features_in_`` and ``feature_names_in_``, where X has them.
     """
@@ -119,8 +118,7 @@ class Given:
     target: object
     routed: Routed
     weights: RowWeights
-    train: np.ndarray
-    valid: np.ndarray
+    tuning: object
     attributes: dict
 
     @classmethod
@@ -133,12 +131,11 @@ class Given:
         X, y, attributes = _checked(search, X, y, transformer, kind)
         target = encode(y, kind.family)
         weights = _row_weights(routed.weight, target, kind.model, len(y))
-        train, valid = _splits(search, X, y, routed.split)
-        check_rows(weights.sample, train, valid)
-        check_folds(target, train & (weights.sample > 0), valid, search.shrinkage == "cv")
-        return cls(
-            raw, X, y, transformer, kind, step, target, routed, weights, train, valid, attributes
-        )
+        guarded = search.shrinkage == "cv"
+        tuning = tuning_of(search.cv, X, y, kind.classifier, transformer, guarded, routed.split)
+        check_rows(weights.sample, tuning.train, tuning.valid)
+        check_folds(target, tuning.trainings(weights.sample > 0, target.codes, guarded), guarded)
+        return cls(raw, X, y, transformer, kind, step, target, routed, weights, tuning, attributes)
 
     def source(self, guarded):
         """Where the folds come from; ``guarded`` tells whether there will be cross-fits."""
@@ -150,7 +147,7 @@ class Given:
             names = self.attributes.get("feature_names_in_")
             names = None if names is None else tuple(names)
             return PlainSource(self.X, *data, names=names, units=units)
-        folds = self.train, self.valid, guarded
+        folds = self.tuning.train, self.tuning.valid, guarded
         return PipelineSource(
             self.transformer, self.X, self.y, *data, *folds, self.routed.transform, units
         )
@@ -221,9 +218,3 @@ def _row_weights(sample_weight, target, model, n_rows):
             )
         by_class = {known[label]: weight for label, weight in by_class.items()}
     return RowWeights(check_sample_weight(sample_weight, n_rows), target.codes, by_class)
-
-
-def _splits(search, X, y, split_params):
-    """Training and validation masks of the folds, ``(n_splits, n_rows)``."""
-    cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    return masks(list(cv.split(X, y, **split_params)), len(y))

@@ -45,13 +45,12 @@ def deciding_metric(search, judged):
     return metric
 
 
-def tabulate(search, fits, params, judged, believed, kept):
+def tabulate(search, fits, params, judged, believed, kept, n_splits):
     """The results table, with standard errors by the deciding metric."""
     reached, metrics = len(fits), list(judged[0].scores)
     metric = deciding_metric(search, judged) or metrics[0]
     scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
-    n_splits = len(believed)
-    believed = np.stack([believed[k].scores[metric][:reached] for k in kept]).mean(axis=0)
+    believed = np.stack([one.scores[metric][:reached] for one in believed]).mean(axis=0)
     values, weights = scores[metric].T, None
     if search.scoring is None:  # the smooth loss: its rows say more than its folds
         values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)

@@ -45,6 +45,16 @@ class ModelScores:
             out.append(self._scores(model, X, rows))
         return {name: np.array([s[name] for s in out]) for name in out[0]}
 
+    def of_predictions(self, raw, rows):
+        """Scores by metric, each ``(n_models,)``, of linear predictions that no one model made.
+
+        The scorer sees a model that hands on what it is given, and ``raw (n_models, n_outputs,
+        n_rows)`` in the place of X: predictions of each row by the model without it.
+        """
+        hand_on = self._model(np.eye(raw.shape[1]), np.zeros(raw.shape[1]), np.zeros(raw.shape[1]))
+        out = [self._scores(hand_on, one.T, rows) for one in raw]
+        return {name: np.array([s[name] for s in out]) for name in out[0]}
+
     def _model(self, coef, intercept, alpha, names=None):
         model = clone(self.model)
         return model._with_coefficients(

@@ -63,8 +63,12 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         per-feature problem of the bilevel literature; ``numpy.inf`` has no departures.
     method : str, default="qnbo-bfgs"
         Bilevel method, a name in ``sk_qnbo.METHODS``.
-    cv : int, splitter or iterable, default=None
-        As in ``GridSearchCV``; None is 5 folds.
+    cv : int, splitter, iterable or "loo", default=None
+        As in ``GridSearchCV``; None is 5 folds. "loo" tunes by leave-one-out without refitting:
+        exact for ridge, by one Newton step from the full fit for logistic regression (Rad and
+        Maleki, 2020). It needs a dense factor as long as the smaller of rows and columns (times
+        the classes less one), 3000 at most; transformers in a pipeline must be stateless. The
+        cross-fit, if any, then has the default 5 folds.
     scoring : str, callable, list or dict, default=None
         What chooses the rung and what ``best_score_`` reports. None is the smooth loss that moves
         the penalties, ``neg_log_loss`` or ``neg_mean_squared_error``, weighted by
@@ -122,6 +126,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     group_labels_ : ndarray of int of shape (n_features,) or None
     scorer_ : callable or dict
     n_splits_ : int
+        With ``cv="loo"`` those of the cross-fit; without one a single split, all rows.
     n_iter_ : int
         Steps of the penalties on the chosen rung.
     refit_time_ : float
@@ -146,6 +151,11 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     their defaults). How scikit-learn's model would be solved (``solver``, ``warm_start``,
     ``n_jobs``, ``random_state``, ``verbose``) has no part in it.
 
+    With ``cv="loo"``, variances of columns and class weights are those of all rows; the pilots of
+    the adaptive rung are fitted in folds, so that no row is judged under penalties that it helped
+    to set. Scorers then see left-out predictions in the place of X, and a model that hands them on,
+    wherever there is no cross-fit.
+
     Metrics known by name see the model; a callable sees the fitted pipeline and the rows as they
     were given, as in ``GridSearchCV``. With several metrics and ``refit=False`` no rung is chosen,
     and ``best_*`` and ``alpha_`` are not set.
@@ -155,6 +165,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
     References
     ----------
+    Rad and Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
+    leave-one-out", JRSS B 82, 2020, arXiv 1801.10243;
     Fang et al., "qNBO: quasi-Newton meets bilevel optimization", ICLR 2025, arXiv 2502.01076;
     Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016, arXiv
     1602.02355; Dennis, Martinez and Tapia, "Convergence theory for the structured BFGS secant
@@ -234,7 +246,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         deadline = Deadline.after(self.max_time)
         given = Given.of(self, X, y, params)
         data = {"X": X, "y": y, "metadata": params or None}
-        n_parts = 1 + self._guarded * len(given.train) + bool(self.refit)
+        n_parts = 1 + self._guarded * len(given.tuning.train) + bool(self.refit)
         with Progress(self, n_parts, data) as progress:
             found, fits, told = self._found(given, progress, deadline)
             if self.refit:
@@ -253,10 +265,10 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
         settings = Settings(self.method, self.max_iter, self.tol, sharp=not self._guarded)
-        climbing = deadline.part(1 + self._n_rounds(len(given.train)))
+        climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
-        stack = Stack(source.folds(given.train, given.valid), spec, precise=settings.sharp)
+        stack = given.tuning.stack(source, spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
             timed = replace(settings, seconds=climbing.left)
             fits = list(climb(stack, rungs, timed, progress))
@@ -267,14 +279,16 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             kept, judged = self._cross_fitted(
                 given, source, stack, rungs, settings, fits, scoring, progress, deadline
             )
+            believed = given.tuning.beside(believed, kept)
         fits = fits[: min(len(j.names) for j in judged)]
         params = self._params(given, source, spec, stack, fits)
-        table = _report.tabulate(self, fits, params, judged, believed, kept)
+        n_splits = len(given.tuning.train)
+        table = _report.tabulate(self, fits, params, judged, believed, kept, n_splits)
         index = _report.chosen_rung(self, table, fits, metric, self._guarded)
         found = {
             "cv_results_": table,
             "history_": _report.history(fits),
-            "n_splits_": len(given.train),
+            "n_splits_": n_splits,
             "scorer_": public_scorer(given, self.scoring),
             "multimetric_": list(judged[0].scores) != ["score"],
             **groups,
@@ -291,13 +305,13 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     ):
         """Every fold's rows judging rungs that were tuned without them."""
         hints = {fit.rung.name: fit.hint for fit in fits}
-        train, valid = given.train, given.valid
-        work = source, stack, rungs[: len(fits)], settings, hints, train, valid
+        n_folds = len(given.tuning.train)
+        work = source, stack, rungs[: len(fits)], settings, hints, given.tuning
         todo = cross_fit(*work, scoring, self.n_jobs, deadline)
         judged = []
-        for k in range(len(train)):
+        for k in range(n_folds):
             if scoring is None and settled(judged):
-                progress.say(1, f"cross-fit settled by {k} of {len(train)} folds")
+                progress.say(1, f"cross-fit settled by {k} of {n_folds} folds")
                 break
             with progress.part(f"cross-fit without fold {k}"):
                 judged.append(next(todo))
@@ -344,9 +358,11 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""
+        key = "alpha" if given.step is None else f"{given.step}__alpha"
+        if stack.left_out and fits[-1].base is None:  # tuned on all rows
+            return [{key: stack.raw_alpha(fit)[0, : source.n_final]} for fit in fits]
         everything = np.ones((1, len(given.y)), dtype=bool)
         one = Stack(source.folds(everything, everything), spec, stack)
-        key = "alpha" if given.step is None else f"{given.step}__alpha"
         models = RungModels(one, stack.reference(), self.method)
         return [{key: models.alpha(fit)[: source.n_final]} for fit in fits]
 

@@ -1,13 +1,16 @@
 """A stack of folds in the coordinates of the engine: what every rung of the ladder shares."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from .methods import QNBO
 from .problems import (
     LOSSES,
     LinearProblem,
     LogLinearPenalty,
+    LooProblem,
     RowSideProblem,
     linear_data,
     row_side_pays,
@@ -144,6 +147,8 @@ class Stack:
         Whether products with X are in double precision even where single will do.
     """
 
+    left_out = False
+
     def __init__(self, folds, spec, like=None, precise=False):
         spec = spec.wider(folds.n_features)
         self.spec, self.folds = spec, folds.judged()
@@ -151,7 +156,7 @@ class Stack:
             self.design = like.design
         else:
             self.design = Design.of(folds.matrices(), folds.train > 0, spec.intercept)
-        self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
+        self.log_variance = self._log_variance()
         if not precise and folds.loss != "squared" and not self._on_row_side(self._data()):
             self.design = replace(self.design, rows=self.design.rows.single())
         self.data = self._data()
@@ -162,12 +167,19 @@ class Stack:
         if not self.tuned.any():
             self.tuned = np.isnan(fixed)
 
+    def _log_variance(self):
+        return self.design.log_variance((self.folds.train > 0).astype(float))
+
     def _data(self):
         loss = LOSSES[self.folds.loss](self.folds.targets)
         return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
 
     def _on_row_side(self, data):
         return row_side_pays(data, self.engine_fixed(), self.spec.intercept)
+
+    def _problem(self, moving, penalty, *prior):
+        kind = RowSideProblem if moving and self._on_row_side(self.data) else LinearProblem
+        return kind(self.data, penalty, *prior, intercept=self.spec.intercept)
 
     @property
     def large(self):
@@ -184,6 +196,7 @@ class Stack:
         spec, s = self.spec, self.log_variance
         mean, spread = reference
         codata = np.zeros((spec.n_features, 0)) if spec.codata is None else spec.codata
+        s = s if phi is None else np.broadcast_to(s, phi.shape)
         columns = [np.ones_like(s), (s - mean) / spread, np.zeros_like(s) if phi is None else phi]
         columns += [np.broadcast_to(c, s.shape) for c in codata.T]
         offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
@@ -206,19 +219,12 @@ class Stack:
             precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
         # the level is measured at a column of unit variance, and is held from below only
         center[LEVEL] += reference[0]
-        moving = moving and self._on_row_side(self.data)
-        return (RowSideProblem if moving else LinearProblem)(
-            self.data,
-            penalty,
-            precision * (unit / self.n_rows),
-            center,
-            np.arange(penalty.n_upper) == LEVEL,
-            self.spec.intercept,
-        )
+        one_sided = np.arange(penalty.n_upper) == LEVEL
+        return self._problem(moving, penalty, precision * (unit / self.n_rows), center, one_sided)
 
     def raw_alpha(self, fit):
         """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
-        phi = None if fit.base is None else self.phi(fit.base.result.point)
+        phi = None if fit.base is None else self.pilot(fit.base)
         return self.user_alpha(self.penalty(self.reference(), phi).alpha(fit.theta))
 
     def user_alpha(self, alpha):
@@ -232,6 +238,10 @@ class Stack:
     def engine_alpha(self, alpha):
         """Penalties of internal columns from those in the user's units."""
         return alpha / self.design.scale**2 / self.folds.units.weight
+
+    def pilot(self, fit):
+        """The adaptive column from a rung that was tuned here, ``(n_folds, n_features)``."""
+        return self.phi(fit.result.point)
 
     def phi(self, point):
         """The adaptive column from a pilot fit: minus the log of the relative squared size.
@@ -248,6 +258,61 @@ class Stack:
         phi = -np.log(size / np.maximum(mean, np.finfo(float).tiny) + EPS_ADAPTIVE)
         phi = phi - phi[:, self.tuned].mean(axis=1, keepdims=True)
         return np.where(self.tuned, phi, 0.0)
+
+
+class LooStack(Stack):
+    """A stack of one, the fit on all rows of ``folds``, judged by leave-one-out.
+
+    The adaptive column must not have seen the rows that judge it: it comes from pilots in folds
+    as ever. With it there is a fit on all rows for each pilot, which judges the rows
+    that this pilot has not seen.
+
+    Parameters
+    ----------
+    folds : Folds of one
+    spec : PenaltySpec
+    pilots : callable
+        Gives the folds of the pilots, on the same rows.
+    like : Stack, optional
+    """
+
+    left_out = True
+
+    def __init__(self, folds, spec, pilots, like=None):
+        self._pilots, self._known, self._before, self._like = pilots, {}, None, like
+        super().__init__(folds, spec, like, precise=True)
+
+    @cached_property
+    def pilots(self):
+        """The stack of the pilots."""
+        return Stack(self._pilots(), self.spec, self, precise=True)
+
+    def pilot(self, fit):
+        if fit.rung.name not in self._known:
+            problem = self.pilots.problem(self.reference())
+            point = QNBO(tol=1e-6).fit_lower(problem, fit.theta).point
+            self._known[fit.rung.name] = self.pilots.phi(point)
+        return self._known[fit.rung.name]
+
+    def predictions(self, fit):
+        """Each row as a rung tuned here predicts it without it, ``(n_outputs, n_rows)``."""
+        phi = None if fit.base is None else self.pilot(fit.base)
+        return self.problem(self.reference(), phi).predictions(fit.theta, fit.result.point)
+
+    def _log_variance(self):
+        if self._like is not None:
+            return super()._log_variance()
+        return 2.0 * np.log(self.design.scale)  # the variance that the design divides by
+
+    def _data(self):
+        loss = LOSSES[self.folds.loss](self.folds.targets)
+        return linear_data(self.design.rows, loss, self.folds.train, None)
+
+    def _problem(self, moving, penalty, *prior):
+        judge = (self.folds if len(penalty.offset) == 1 else self.pilots.folds).valid
+        new = LooProblem(self.data, judge, penalty, *prior, intercept=self.spec.intercept)
+        self._before = new if self._before is None else new.remember(self._before)
+        return new
 
 
 def inner_splits(train, valid, outer):
