@@ -12,8 +12,10 @@ from .problems import (
     LogLinearPenalty,
     LooProblem,
     RowSideProblem,
+    RowSpaceProblem,
     linear_data,
     row_side_pays,
+    row_space_pays,
 )
 from .problems.design import Design
 
@@ -178,7 +180,11 @@ class Stack:
         return row_side_pays(data, self.engine_fixed(), self.spec.intercept)
 
     def _problem(self, moving, penalty, *prior):
-        kind = RowSideProblem if moving and self._on_row_side(self.data) else LinearProblem
+        kind = LinearProblem
+        if moving and self._on_row_side(self.data):
+            kind = RowSideProblem
+        elif moving and row_space_pays(self.data, self.engine_fixed(), self.spec.intercept):
+            kind = RowSpaceProblem
         return kind(self.data, penalty, *prior, intercept=self.spec.intercept)
 
     @property

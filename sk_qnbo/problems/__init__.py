@@ -8,6 +8,7 @@ from .loo import LooProblem
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
 from .penalties import LogLinearPenalty
 from .row_side import RowSideProblem, row_side_pays
+from .row_space import RowSpaceProblem, row_space_pays
 from .rows import DenseRows, FoldRows, SparseRows, rows_of
 
 __all__ = [
@@ -23,10 +24,12 @@ __all__ = [
     "MomentData",
     "RowData",
     "RowSideProblem",
+    "RowSpaceProblem",
     "SoftmaxLogLoss",
     "SparseRows",
     "SquaredLoss",
     "linear_data",
     "row_side_pays",
+    "row_space_pays",
     "rows_of",
 ]

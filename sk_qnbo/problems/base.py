@@ -11,7 +11,7 @@ class StartPlan:
 
     Attributes
     ----------
-    kind : {"cholesky", "woodbury", "diagonal"}
+    kind : {"cholesky", "woodbury", "diagonal", "row space"}
     shared : bool
         One data Hessian for the whole stack instead of one each.
     patience : int

@@ -213,7 +213,7 @@ def free_columns(fixed, n_features, intercept):
 
 
 # unpenalised columns that may stand beside L
-_MAX_FREE = 32
+MAX_FREE = 32
 # columns up to which the columns' own side is the faster
 _FEW_COLUMNS = 64
 
@@ -230,5 +230,5 @@ def row_side_pays(data, fixed, intercept):
     """
     n, d = data.rows.n_rows, data.n_columns
     work = data.n_stack * n * (data.rows.size + n * n)
-    few = len(free_columns(fixed, d - intercept, intercept)) <= _MAX_FREE
+    few = len(free_columns(fixed, d - intercept, intercept)) <= MAX_FREE
     return few and max(n, _FEW_COLUMNS) < d and n <= MAX_WOODBURY and work <= MAX_KERNEL
