@@ -153,14 +153,16 @@ class Stack:
 
     def __init__(self, folds, spec, like=None, precise=False):
         spec = spec.wider(folds.n_features)
-        self.spec, self.folds = spec, folds.judged()
+        self.spec, self.folds, self.precise = spec, folds.judged(), precise
         if like is not None and like.folds.X is folds.X:
             self.design = like.design
         else:
             self.design = Design.of(folds.matrices(), folds.train > 0, spec.intercept)
         self.log_variance = self._log_variance()
-        if not precise and folds.loss != "squared" and not self._on_row_side(self._data()):
-            self.design = replace(self.design, rows=self.design.rows.single())
+        rows = self.design.rows
+        # on the side of the rows differences of large predictions need all digits
+        if not precise and folds.loss != "squared" and rows.n_columns <= rows.n_rows:
+            self.design = replace(self.design, rows=rows.single())
         self.data = self._data()
         self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
         fixed = np.full(spec.n_features, np.nan) if spec.fixed is None else spec.fixed
@@ -177,7 +179,7 @@ class Stack:
         return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
 
     def _on_row_side(self, data):
-        return row_side_pays(data, self.engine_fixed(), self.spec.intercept)
+        return row_side_pays(data, self.engine_fixed(), self.spec.intercept, self.precise)
 
     def _problem(self, moving, penalty, *prior):
         kind = LinearProblem

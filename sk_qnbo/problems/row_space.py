@@ -8,6 +8,8 @@ from .row_side import MAX_FREE, free_columns
 
 # how much looser the estimates are than where a dense factor is affordable
 _SLACK = 30.0
+# least bend of the loss that a start matrix believes
+_FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
 _ROWS_PER_FREE = 20
 
@@ -19,9 +21,9 @@ class RowSpaceProblem(LinearProblem):
     step ``D^-1 X' s`` is held as ``[s, K s]`` and a gradient ``X' r`` as ``[K r, r] / 2``, so that
     their product as arrays is their product as vectors of coefficients, ``s' K r``, and every
     sum of steps or gradients is known with its image under K. The inverse penalties, the natural
-    start matrix where columns are more than rows (all but as many eigenvalues as
-    rows are then one), merely swap the two halves. A quasi-Newton step costs the two products with X
-    that it costs on the columns, and all its vectors are as long as the rows.
+    start matrix where columns are more than rows (all but as many eigenvalues as rows are then
+    one), merely swap the two halves. A quasi-Newton step costs the two products with X that it
+    costs on the columns, and all its vectors are as long as the rows.
     """
 
     coordinates_follow_theta = True
@@ -115,8 +117,11 @@ class RowSpaceProblem(LinearProblem):
         return None
 
     def free_hessian(self, w):
-        """Hessian of the unpenalised part, ``(n_stack, n_outputs, n_free, n_free)``."""
-        h = self.data.train[:, None] * w.loss.bend
+        """Hessian of the unpenalised part, ``(n_stack, n_outputs, n_free, n_free)``.
+
+        Lifted where a log loss is flat: it serves as a start matrix.
+        """
+        h = self.data.train[:, None] * np.maximum(w.loss.bend, _FLAT)
         E = w.side.columns[:, None]
         return E.transpose(0, 1, 3, 2) @ (h[..., None] * E)
 
@@ -164,7 +169,9 @@ class RowSpacePoint:
     @property
     def size(self):
         """Penalty ``b' K b`` of each fold, where it is known."""
-        return self._size if self.Kb is None else np.einsum("kcn,kcn->k", self.b, self.Kb)
+        if self.Kb is None:
+            return self._size
+        return np.maximum(np.einsum("kcn,kcn->k", self.b, self.Kb), 0.0)  # but for rounding
 
     @property
     def W(self):  # noqa: N802 (a matrix)

@@ -22,7 +22,12 @@ class _OneMatrix:
         stack, outputs, _ = values.shape
         flat = values.reshape(stack * outputs, -1)
         self.products += len(flat)
-        return np.ascontiguousarray(product(flat), dtype=float).reshape(stack, outputs, -1)
+        size = 1.0
+        if self.X.dtype != float and not 1e-25 < np.abs(flat).max() < 1e25:
+            size = max(float(np.abs(flat).max()), 1e-300)  # single precision has a short range
+            flat = flat / size
+        out = np.ascontiguousarray(product(flat), dtype=float).reshape(stack, outputs, -1)
+        return out if size == 1.0 else size * out
 
     def predict(self, W):
         """``X w`` for coefficients ``(n_stack, n_outputs, n_columns)``: ``(.., .., n_rows)``."""
@@ -187,7 +192,13 @@ class SparseRows(_OneMatrix):
 
     def columns(self, positions):
         """Some columns, dense, ``(1, n_rows, n_positions)``."""
-        return self._whole()[:, positions].toarray()[None]
+        positions, d = np.asarray(positions, dtype=int), len(self.scale)
+        out = np.ones((self.n_rows, len(positions)))
+        inside = np.flatnonzero(positions < d)
+        if len(inside):
+            some = self.X[:, positions[inside]].toarray()
+            out[:, inside] = some / self.scale[positions[inside]]
+        return out[None]
 
     def moments(self, weights):
         """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""

@@ -28,6 +28,10 @@ def _step_length(r, p, Hp):
     return np.where(curve > 0, dot(r, p) / np.where(curve > 0, curve, 1.0), 0.0)[:, None]
 
 
+# growth of the residual over its lowest after which rounding has the upper hand
+_GONE = 100.0
+
+
 def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
     """Quasi-Newton on ``1/2 u'Hu - b'u`` with exact steps (methods of qNBO, second reading).
 
@@ -38,13 +42,16 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
     r, n = b - problem.hvp(theta, w, u), 1
     p = curvature.solve(r)
     residual = _size(r, p, whole)
-    while residual > tol and n < max_products:
+    best = u, residual
+    while residual > tol and n < max_products and residual <= _GONE * best[1]:
         Hp = problem.hvp(theta, w, p)
         t = _step_length(r, p, Hp)
         u, r, n = u + t * p, r - t * Hp, n + 1
         curvature = curvature.update(t * p, t * Hp)
         p = curvature.solve(r)
         residual = _size(r, p, whole)
+        best = min(best, (u, residual), key=lambda pair: pair[1])
+    u, residual = best if residual > _GONE * best[1] else (u, residual)
     return Adjoint(u, residual, n, curvature)
 
 

@@ -1,0 +1,98 @@
+"""The rows' side of a problem: other coordinates, the same fits, values and hypergradients."""
+
+import numpy as np
+import pytest
+from engine.references import central_differences, dense_value, made, relative_error
+from numpy.testing import assert_allclose
+
+from sk_qnbo.methods import QNBO
+from sk_qnbo.problems import RowSideProblem, RowSpaceProblem, row_side_pays, row_space_pays
+
+SHARP = QNBO(tol=1e-10, adjoint_tol=1e-8, n_refine=400, max_iter=2000)
+SETTINGS = {
+    "binary": {},
+    "softmax": {"loss": "softmax", "outputs": 3},
+    "ridge, two targets": {"loss": "squared", "outputs": 2, "rows_only": True},
+    "sparse": {"is_sparse": True},
+    "no intercept": {"intercept": False},
+    "fixed penalties": {"fixed": 2.0},
+    "groups": {"labels": 5},
+}
+# pairs of many columns converge to fewer digits than a factor
+SIDES = {"factor": (RowSideProblem, 1e-8), "pairs": (RowSpaceProblem, 5e-6)}
+
+
+def on_side(side, p):
+    return SIDES[side][0](p.data, p.penalty, p.precision, p.center, p.one_sided, p.intercept)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_side_of_the_rows_gives_the_fits_and_hypergradients_of_the_columns(name, side):
+    case = made(d=60, **SETTINGS[name])
+    problem = on_side(side, case.problem)
+    seen = SHARP.estimate(problem, case.theta, SHARP.start(problem, case.theta))
+    want = SHARP.estimate(case.problem, case.theta, SHARP.start(case.problem, case.theta))
+    tol = SIDES[side][1]
+    assert_allclose(seen.value, want.value, rtol=tol)
+    assert relative_error(seen.gradient, want.gradient) < tol
+    assert_allclose(seen.point.W, want.point.W, atol=tol * np.abs(want.point.W).max())
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", ["binary", "softmax", "ridge, two targets"])
+def test_hypergradients_agree_with_differences_of_an_independent_objective(name, side):
+    case = made(d=60, **SETTINGS[name])
+    problem = on_side(side, case.problem)
+    seen = SHARP.estimate(problem, case.theta, SHARP.start(problem, case.theta))
+    want = central_differences(lambda theta: dense_value(case, theta), case.theta)
+    assert relative_error(seen.gradient, want) < max(1e-6, SIDES[side][1])
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_point_is_carried_to_another_theta(side):
+    case = made(d=60)
+    problem = on_side(side, case.problem)
+    theta = case.theta + 0.5
+    memory = SHARP.estimate(problem, case.theta, SHARP.start(problem, case.theta)).memory
+    warm = SHARP.estimate(problem, theta, memory)
+    cold = SHARP.estimate(problem, theta, SHARP.start(problem, theta))
+    assert_allclose(warm.value, cold.value, rtol=1e-9)
+    settled = problem.settled(warm.point)
+    assert_allclose(settled.W, cold.point.W, atol=1e-6 * np.abs(cold.point.W).max())
+    again = problem.at(problem.array(settled))
+    assert_allclose(problem.carry(theta, again).W, settled.W, rtol=1e-12, atol=1e-14)
+
+
+def test_where_penalties_fell_far_a_carried_point_does_not_leave_for_where_the_loss_is_flat():
+    case = made(d=60)
+    for side in SIDES:
+        problem = on_side(side, case.problem)
+        memory = SHARP.estimate(problem, case.theta, SHARP.start(problem, case.theta)).memory
+        theta = case.theta.copy()
+        theta[0] -= 12.0  # the same row values would predict 1e5 times as much
+        values = problem.lower_value(theta, problem.carry(theta, memory.point))
+        cold = problem.lower_value(theta, problem.carry(theta, problem.at(problem.initial())))
+        assert (values < 10.0 * cold).all()
+
+
+def test_dependent_rows_do_no_harm():
+    case = made(d=60)
+    X = case.problem.data.rows.X
+    X[1], X[2] = X[0], 2.0 * X[0]
+    seen = [
+        SHARP.estimate(p, case.theta, SHARP.start(p, case.theta))
+        for p in (case.problem, on_side("factor", case.problem))
+    ]
+    assert_allclose(seen[1].value, seen[0].value, rtol=1e-9)
+    assert relative_error(seen[1].gradient, seen[0].gradient) < 1e-7
+
+
+def test_few_columns_stay_on_their_own_side():
+    tall, wide = made(d=6).problem, made(d=66).problem
+    assert not row_side_pays(tall.data, None, True)
+    assert not row_space_pays(tall.data, None, True)
+    assert row_side_pays(wide.data, None, True)
+    assert row_space_pays(wide.data, None, True)
+    # many unpenalised columns are more than pairs can bear
+    assert not row_space_pays(wide.data, np.where(np.arange(66) < 10, 0.0, np.nan), True)
