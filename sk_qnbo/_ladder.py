@@ -46,7 +46,8 @@ class Settings:
     """How the climb is done; the numbers a user may set on the search.
 
     ``sharp`` is for a climb whose end is used as it is, without a cross-fit: a finer and
-    longer scan, a hundredth of ``tol`` everywhere, and fits re-solved at the end.
+    longer scan, a hundredth of ``tol`` everywhere, and fits re-solved at the end. ``seed`` is for
+    stochastic methods.
     """
 
     method: str = "qnbo-bfgs"
@@ -55,6 +56,7 @@ class Settings:
     seconds: float | None = None
     left: float | None = None
     sharp: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ def _tune(stack, reference, rung, done, settings, progress):
         max_time=settings.left,
         memory=memory,
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
-        final=settings.sharp,
+        random_state=settings.seed,
+        # what other methods leave is not solved: rungs would be compared on unfinished fits
+        final=settings.sharp or not isinstance(resolve_method(settings.method), QNBO),
     )
     if stack.large and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light())
@@ -201,9 +205,10 @@ def _scan(stack, problem, reference, theta, settings):
             worse += 1
         level -= step
     theta[LEVEL] = best
-    if known and stack.large:
-        best_memory = best_memory.light()
-    return theta, best_memory if known else None
+    if not known:
+        w = problem.array(best_memory.point)
+        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w)
+    return theta, best_memory.light() if stack.large else best_memory
 
 
 def _null_level(stack, problem, theta):

@@ -58,18 +58,28 @@ def resolve_method(method):
     return METHODS[method]
 
 
+def resolve_upper(upper):
+    """An upper step from its registry name, or itself."""
+    if not isinstance(upper, str):
+        return upper
+    if upper not in UPPER_STEPS:
+        raise ValueError(f"upper must be one of {sorted(UPPER_STEPS)} or a step, got {upper!r}.")
+    return UPPER_STEPS[upper]
+
+
 def minimize_bilevel(
     problem,
     theta0,
     *,
     method="qnbo-bfgs",
-    upper="lbfgs",
+    upper=None,
     bounds=None,
     max_iter=100,
     tol=1e-5,
     max_time=None,
     callback=None,
     memory=None,
+    random_state=0,
     final=True,
 ):
     """Minimise the upper objective of a bilevel problem over theta.
@@ -80,8 +90,9 @@ def minimize_bilevel(
     theta0 : array-like of shape (n_upper,)
     method : str or Method
         How the hypergradient is estimated; a name in ``sk_qnbo.METHODS``.
-    upper : str or object
-        How theta moves; a name in ``sk_qnbo.upper.UPPER_STEPS``.
+    upper : str or object, optional
+        How theta moves; a name in ``sk_qnbo.upper.UPPER_STEPS``. None is the step that the method
+        is meant to be used with.
     bounds : tuple of two array-likes (low, high), optional
         A coordinate with ``low == high`` stands still.
     max_iter : int
@@ -96,6 +107,8 @@ def minimize_bilevel(
         Called with the history row after every estimate; True stops the loop.
     memory : object, optional
         Memory of an earlier result on the same problem.
+    random_state : int
+        Seed of a stochastic method; the others do not use it.
     final : bool
         Whether :func:`judge` re-solves the result to high accuracy.
 
@@ -104,11 +117,11 @@ def minimize_bilevel(
     BilevelResult
     """
     method, counted = resolve_method(method), CountedProblem(problem)
-    step = UPPER_STEPS[upper] if isinstance(upper, str) else upper
+    step = resolve_upper(method.upper if upper is None else upper)
     theta = np.array(theta0, dtype=float)
     box = Box(*_bounds(bounds, theta))
     theta = box.clip(theta)
-    memory = method.start(counted, theta) if memory is None else memory
+    memory = method.start(counted, theta, random_state) if memory is None else memory
     begun, state, best, history = time.perf_counter(), None, None, []
     message, converged, restarts = f"stopped at max_iter={max_iter}", False, 3
     for n_iter in range(max_iter + 1):  # noqa: B007 (how far it got is told)
@@ -130,7 +143,7 @@ def minimize_bilevel(
             message, converged = "the next step promises less than tol", True
             break
         if step.exhausted(state):
-            if accurate or restarts == 0:
+            if accurate or restarts == 0 or n_iter == max_iter:
                 message, converged = "no step lowers the value any more", accurate
                 break
             # the estimates were too rough to judge a step: look again from the best theta
@@ -140,11 +153,12 @@ def minimize_bilevel(
             message = "stopped by the callback" if stop else f"stopped at max_time={max_time:g} s"
             break
         theta = step.trial(state, box)
+    point = best.place(problem)
     result = BilevelResult(
         theta=state.theta,
         value=state.value,
         gradient=state.gradient,
-        w=problem.array(best.point),
+        w=problem.array(point),
         residual=best.residual,
         stationarity=float(np.abs(box.projected(state.theta, state.gradient)).max(initial=0.0)),
         n_iter=n_iter,
@@ -152,7 +166,7 @@ def minimize_bilevel(
         message=message,
         history=history,
         memory=best.memory,
-        point=best.point,
+        point=point,
     )
     return judge(problem, result) if final else result
 

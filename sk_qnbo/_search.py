@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.utils import check_random_state
 
 from . import _report
 from ._checks import check_params
@@ -13,6 +14,7 @@ from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
 from ._ladder import SEPARABLE, RungModels, Settings, climb, ladder
+from ._minimize import resolve_method
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
@@ -55,7 +57,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         the ladder and cross-fits; a number tunes with that prior, unguarded; 0 is the free
         per-feature problem of the bilevel literature; ``numpy.inf`` has no departures.
     method : str, default="qnbo-bfgs"
-        Bilevel method, a name in ``sk_qnbo.METHODS``.
+        Bilevel method, a name in ``sk_qnbo.METHODS``, or a method object. Every method is run with
+        the upper step it is meant for; the fits that are reported are solved by the default.
     cv : int, splitter or iterable, default=None
         As in ``GridSearchCV``; None is 5 folds.
     scoring : str, callable, list or dict, default=None
@@ -78,8 +81,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         may take single penalties beyond.
     n_jobs : int, default=None
         Parallel cross-fits (joblib).
-    random_state : None
-        For stochastic methods; the default method is deterministic.
+    random_state : int, RandomState or None, default=None
+        Seed of a stochastic method; the default method is deterministic.
     verbose : int, default=0
         1 tells rungs, 2 iterations too, in one line each.
 
@@ -311,7 +314,10 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _settings(self, n_folds):
         parts = 1 + self._guarded * n_folds
         share = None if self.max_time is None else self.max_time / parts
-        return Settings(self.method, self.max_iter, self.tol, share, sharp=not self._guarded)
+        sharp, seed = not self._guarded, 0
+        if resolve_method(self.method).noisy:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return Settings(self.method, self.max_iter, self.tol, share, sharp=sharp, seed=seed)
 
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""

@@ -105,6 +105,10 @@ class RowData:
 
     def bound(self):
         """Upper bound of the diagonal of the data's Hessian, at any coefficients."""
+        return self._bound
+
+    @cached_property
+    def _bound(self):
         h = self._blocks(self.rows.squares, self.train[:, None] * self.loss.bend_bound)
         return np.broadcast_to(h, (self.n_stack, self.n_outputs, self.n_columns))
 
@@ -124,7 +128,7 @@ class MomentData:
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
         total = valid.sum(axis=1, keepdims=True)
-        valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
+        self.valid = valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
         self.G, self.c, self.yy = self._moments(train)
         self.Gv, self.cv, self.yyv = self._moments(valid)
 
