@@ -42,6 +42,7 @@ class AID(Descent):
     system: str = "cg"
     n_products: int = 10
     amortised: bool = True
+    upper: str = "adam"
 
     @property
     def cost(self):

@@ -1,7 +1,7 @@
 """BAMM with Newton steps: NBO on an average of both objectives, for a merely convex lower level.
 
 Liu, Liu, Yao, Zeng, Zhang, "Averaged method of multipliers for bi-level optimization without
-lower-level strong convexity", ICML 2023, arXiv 2302.03407; with NBO's steps as in arXiv 2505.02101::
+lower-level strong convexity", ICML 2023, arXiv 2302.03407; with NBO's steps (arXiv 2505.02101)::
 
     psi_k = (1 - mu_k) g + mu_k unit n_stack f,   mu_k = mu (k + 1)^-p
 

@@ -29,6 +29,7 @@ class ITD(Descent):
 
     n_steps: int = 30
     accuracy: float = 0.1
+    upper: str = "adam"
 
     @property
     def cost(self):

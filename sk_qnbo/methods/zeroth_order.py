@@ -13,7 +13,6 @@ number of upper variables over Q. Their code scales the directions to length one
 
 from dataclasses import dataclass
 
-
 from ..curvature.base import dot
 from .base import Estimate
 from .descent import Descent, Seen, lower_residual

@@ -44,7 +44,9 @@ def batches(problem, n_parts):
 
 def _restricted(data, rows, n_parts):
     loss = type(data.loss)(data.loss.targets[:, rows])
-    some = RowData(_taken(data.rows, rows), loss, n_parts * data.train[:, rows], data.valid[:, rows])
+    some = RowData(
+        _taken(data.rows, rows), loss, n_parts * data.train[:, rows], data.valid[:, rows]
+    )
     some.valid = n_parts * data.valid[:, rows]  # its mean over the parts is the whole's, row by row
     return some
 

@@ -8,7 +8,7 @@ from .lbfgs import UpperLBFGS
 UPPER_STEPS = {
     "lbfgs": UpperLBFGS(),
     "descent": UpperDescent(),
-    "momentum": UpperDescent(step=1.0, average=0.3),
+    "momentum": UpperDescent(average=0.3),
     "adam": UpperAdam(),
     "hoag": UpperHOAG(),
 }

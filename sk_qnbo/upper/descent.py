@@ -70,7 +70,7 @@ class SteadyStep:
 
 @dataclass(frozen=True)
 class UpperDescent(SteadyStep):
-    """``theta <- theta - step / |first value| h``, with ``h <- (1 - average) h + average gradient``.
+    """``theta <- theta - step / |first value| h``, ``h <- (1 - average) h + average gradient``.
 
     Relative to the first value, so that the step does not depend on the units of the loss.
 
@@ -86,7 +86,7 @@ class UpperDescent(SteadyStep):
         Largest change of a coordinate: one step of the lower level must be able to follow.
     """
 
-    step: float = 3.0
+    step: float = 1.0
     average: float = 1.0
     decay: float = 0.6
     max_move: float = 0.1

@@ -49,9 +49,7 @@ class UpperHOAG:
     def advance(self, state, theta, value, gradient, box, noise=0.0):
         length = float(np.linalg.norm(theta - state.theta))
         if value >= state.value + 0.2 * abs(state.value) + noise:
-            worse = replace(
-                state, lipschitz=2.0 * state.lipschitz, failures=state.failures + 1
-            )
+            worse = replace(state, lipschitz=2.0 * state.lipschitz, failures=state.failures + 1)
             return self._aim(worse, box)
         enough = noise * (0.25 + 1.25 * length) - state.lipschitz * length**2
         factor = 0.95 if value <= state.value + enough else 1.0
