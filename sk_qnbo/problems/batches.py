@@ -43,15 +43,42 @@ def batches(problem, n_parts):
 
 
 def _restricted(data, rows, n_parts):
-    loss = type(data.loss)(data.loss.targets[:, rows])
     some = RowData(
-        _taken(data.rows, rows), loss, n_parts * data.train[:, rows], data.valid[:, rows]
+        _part_of(data.rows, rows, n_parts),
+        part_loss(data.loss, rows),
+        n_parts * data.train[:, rows],
+        data.valid[:, rows],
     )
     some.valid = n_parts * data.valid[:, rows]  # its mean over the parts is the whole's, row by row
     return some
 
 
-def _taken(X, rows):
-    if isinstance(X, FoldRows):
-        return FoldRows([fold.X[rows] for fold in X.folds])
-    return Rows(X.X[rows])
+def part_loss(loss, rows):
+    """The same loss on some of the rows."""
+    return type(loss)(loss.targets[:, rows])
+
+
+def _part_of(X, rows, n_parts):
+    if not isinstance(X, FoldRows):
+        return PartRows(X, rows, n_parts)
+    part = copy.copy(X)
+    part.folds = [PartRows(fold, rows, n_parts) for fold in X.folds]
+    part.n_rows = len(rows)
+    return part
+
+
+class PartRows(Rows):
+    """Some rows of a matrix, one of ``n_parts``; what they multiply counts into the whole."""
+
+    def __init__(self, whole, rows, n_parts):
+        self._whole, self._n_parts, self._products = whole, n_parts, 0
+        super().__init__(whole.X[rows])
+
+    @property
+    def products(self):
+        return self._products
+
+    @products.setter
+    def products(self, value):
+        self._whole.products += (value - self._products) / self._n_parts
+        self._products = value

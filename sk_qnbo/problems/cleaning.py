@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from .base import BilevelProblem
-from .batches import deal
+from .batches import PartRows, deal, part_loss
 from .losses import LOSSES
 from .rows import Rows
 
@@ -70,8 +70,7 @@ class DataCleaning(BilevelProblem):
 
     @property
     def products(self):
-        parts = (p.products / len(parts) for parts in self._batches.values() for p in parts)
-        return self.rows.products + sum(parts)
+        return self.rows.products
 
     # -- batches ------------------------------------------------------------------------------
     @property
@@ -91,9 +90,9 @@ class DataCleaning(BilevelProblem):
     def _of(self, train, valid, n_parts):
         some = copy.copy(self)
         some._batches, some.index = {}, self.index[train]
-        some.rows, some.loss = Rows(self.rows.X[train]), _taken(self.loss, train)
-        some.valid_rows = Rows(self.valid_rows.X[valid])
-        some.valid_loss = _taken(self.valid_loss, valid)
+        some.rows, some.loss = PartRows(self.rows, train, n_parts), part_loss(self.loss, train)
+        some.valid_rows = PartRows(self.valid_rows, valid, n_parts)
+        some.valid_loss = part_loss(self.valid_loss, valid)
         some.scale, some.valid_scale = n_parts * self.scale, n_parts * self.valid_scale
         return some
 
@@ -140,7 +139,3 @@ class DataCleaning(BilevelProblem):
     def curvature_bound(self, theta):
         squares = self.rows.squares(self.loss.bend_bound * self._weights(theta)[None])
         return np.repeat(squares, self.shape[1], axis=0).reshape(1, -1) + self.ridge
-
-
-def _taken(loss, rows):
-    return type(loss)(loss.targets[:, rows])

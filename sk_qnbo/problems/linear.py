@@ -63,8 +63,7 @@ class LinearProblem(BilevelProblem):
 
     @property
     def products(self):
-        parts = (p.products / len(parts) for parts in self._batches.values() for p in parts)
-        return self.data.products + sum(parts)
+        return self.data.products
 
     @property
     def n_terms(self):
