@@ -71,4 +71,18 @@ METHODS = {
     "bamm-nbo": BAMM(),
 }
 
-__all__ = ["METHODS", "QNBO", "Estimate", "Method"]
+__all__ = [
+    "AID",
+    "BAMM",
+    "BOME",
+    "F2SA",
+    "ITD",
+    "METHODS",
+    "PZOBO",
+    "QNBO",
+    "Estimate",
+    "Method",
+    "ShineOPA",
+    "ShineRefine",
+    "SingleLoop",
+]

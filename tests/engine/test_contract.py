@@ -205,6 +205,26 @@ def test_the_pairs_of_opa_bring_shine_nearer():
     assert errors["shine-refine"] < 0.5 * errors["shine"]
 
 
+def test_bamm_finds_the_upper_levels_choice_where_the_lower_minimum_is_a_subspace():
+    full = Quadratic.made(condition=5.0, n_lower=12, n_upper=4)
+    values, vectors = np.linalg.eigh(full.A[0])
+    flat, steep = vectors[:, :4], vectors[:, 4:]
+    onto = steep @ steep.T
+    A = (steep * values[4:]) @ steep.T
+    problem = Quadratic(A[None], onto @ full.B, full.c @ onto, full.t, full.ridge)
+    theta = np.linspace(-1.0, 1.0, 4)
+    # flat directions follow the upper objective, the others the lower one
+    inverse = (steep / values[4:]) @ steep.T
+    w = (problem.B[0] @ theta + problem.c[0]) @ inverse + flat @ (flat.T @ problem.t[0])
+    want = problem.B[0].T @ inverse @ (w - problem.t[0]) + problem.ridge * theta
+    method = METHODS["bamm-nbo"]
+    seen = held_still(method, problem, theta, 1000)[-1]
+    assert_allclose(seen.w[0] @ flat, problem.t[0] @ flat, atol=0.05)
+    assert relative_error(seen.gradient, want) < method.accuracy
+    alone = held_still(METHODS["nbo-gd"], problem, theta, 1000)[-1]
+    assert np.abs((alone.w[0] - problem.t[0]) @ flat).max() > 0.2  # by the lower level alone, lost
+
+
 def test_a_batch_size_below_one_is_an_error():
     problem, theta, _ = referenced("ridge")
     method = replace(METHODS["soba"], batch_size=0)
