@@ -103,10 +103,14 @@ def courses(names, marks, batch_size):
 
 def row(name, found, shown):
     """Cells of the markdown table: errors of all problems, the cost on the last."""
-    cells = [" / ".join(f"{one.after(n):.0e}" for n in shown) for one in found.values()]
+    cells = [" / ".join(_short(one.after(n)) for n in shown) for one in found.values()]
     last = list(found.values())[-1]
     cost = f"{last.gradients:.3g}, {last.products:.3g}"
     return [f"`{name}`", f"{METHODS[name].accuracy:g}", *cells, cost]
+
+
+def _short(error):
+    return "-" if np.isnan(error) else f"{error:.0e}"
 
 
 def draw(results, path):

@@ -80,7 +80,7 @@ class SingleLoop(Descent):
     n_products: int = 0
     ahead: bool = False
     saga: bool = False
-    upper: str = "descent"
+    upper: str = "adam"
 
     @property
     def cost(self):

@@ -101,7 +101,7 @@ def test_the_upper_step_is_the_methods_own_unless_one_is_given():
     problem = Shrinkage(3)
     own, named, other = (
         minimize_bilevel(problem, np.zeros(4), method="nbo-gd", upper=upper, max_iter=5)
-        for upper in (None, METHODS["nbo-gd"].upper, "adam")
+        for upper in (None, METHODS["nbo-gd"].upper, "descent")
     )
     assert_array_equal(own.theta, named.theta)
     assert not np.array_equal(own.theta, other.theta)
