@@ -110,7 +110,8 @@ def minimize_bilevel(
     random_state : int
         Seed of a stochastic method; the others do not use it.
     final : bool
-        Whether :func:`judge` re-solves the result to high accuracy.
+        Whether :func:`judge` re-solves the result to high accuracy; and ``theta0`` too, where
+        values cannot be trusted or did not fall, to return the better of both.
 
     Returns
     -------
@@ -168,7 +169,22 @@ def minimize_bilevel(
         memory=best.memory,
         point=point,
     )
-    return judge(problem, result) if final else result
+    if not final:
+        return result
+    trusted = best.goal > 0 or best.residual <= np.sqrt(tol)
+    if trusted and result.value <= history[0]["value"]:
+        return judge(problem, result)
+    return _finalist(problem, result, box.clip(theta0), method, random_state)
+
+
+def _finalist(problem, result, theta0, method, seed):
+    """The better of where a method of rough values or steps ended and where it began."""
+    judged, begun = judge(problem, result), judge(problem, replace(result, theta=theta0))
+    if judged.value <= begun.value:
+        return judged
+    memory = method.start(problem, theta0, seed, begun.w)
+    message = f"{result.message}; no better than theta0, which is returned"
+    return replace(begun, memory=memory, message=message)
 
 
 def judge(problem, result, tol=1e-8):
@@ -191,6 +207,8 @@ def judge(problem, result, tol=1e-8):
     """
     sharp = QNBO(tol=tol, adjoint_tol=max(tol, 1e-6), n_refine=100, max_iter=1000)
     seen = sharp.estimate(problem, result.theta, sharp.begin(result.point))
+    if not seen.residual <= _ROUGH:  # a method that ran away left it where there is no way back
+        seen = sharp.estimate(problem, result.theta, sharp.start(problem, result.theta))
     return replace(
         result,
         value=seen.value,

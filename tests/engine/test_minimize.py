@@ -1,5 +1,7 @@
 """The upper loop on a bilevel problem whose solution is known in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -115,6 +117,18 @@ def test_the_random_state_reaches_the_method():
     )
     assert_array_equal(one.theta, same.theta)
     assert not np.array_equal(one.theta, other.theta)
+
+
+def test_a_method_that_runs_away_ends_no_worse_than_it_began():
+    problem = Shrinkage(3)
+    wild = replace(METHODS["saba"], rel_step=100.0)
+    with np.errstate(all="ignore"):
+        result = minimize_bilevel(problem, problem.best() + 0.1, method=wild, max_iter=30)
+    assert_array_equal(result.theta, problem.best() + 0.1)
+    assert result.value == pytest.approx(problem.value(result.theta), rel=1e-6)
+    assert "no better than theta0" in result.message
+    again = minimize_bilevel(problem, result.theta, method="nbo-cg", memory=result.memory)
+    assert again.value <= result.value * (1 + 1e-9)
 
 
 def test_the_toy_is_consistent():
