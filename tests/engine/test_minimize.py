@@ -127,8 +127,6 @@ def test_a_method_that_runs_away_ends_no_worse_than_it_began():
     assert_array_equal(result.theta, problem.best() + 0.1)
     assert result.value == pytest.approx(problem.value(result.theta), rel=1e-6)
     assert "no better than theta0" in result.message
-    again = minimize_bilevel(problem, result.theta, method="nbo-cg", memory=result.memory)
-    assert again.value <= result.value * (1 + 1e-9)
 
 
 def test_the_toy_is_consistent():
