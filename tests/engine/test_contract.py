@@ -230,3 +230,40 @@ def test_a_batch_size_below_one_is_an_error():
     method = replace(METHODS["soba"], batch_size=0)
     with pytest.raises(ValueError, match="batch_size must be None .* got 0"):
         method.estimate(problem, theta, method.start(problem, theta))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_step_of_length_one_is_safe_wherever_theta_and_w_are(case):
+    shape = CASES[case] | {"n": 40, "d": 12, "labels": 12}
+    problem = made(**shape).problem
+    problem.data.rows.X[:, 1:8] += 3.0 * problem.data.rows.X[:, :1]  # columns that repeat another
+    problem = replace_data(problem)
+    method, rng = METHODS["nbo-gd"], np.random.default_rng(0)
+    theta = rng.normal(size=problem.n_upper)
+    memory = method.start(problem, theta)
+    for move in (0.0, -6.0, 3.0):
+        steps = np.sqrt(method.steps(problem, theta + move, memory))
+        point = problem.at(rng.normal(size=steps.shape))
+        E = np.eye(problem.n_lower)[:, None]
+        H = np.array([problem.hvp(theta + move, point, steps * e)[0] * steps[0] for e in E])
+        assert np.linalg.eigvalsh(0.5 * (H + H.T)).max() < 1.6  # twice that bound diverges
+    assert memory.overlap.min() > 3.0
+
+
+def replace_data(problem):
+    """The same problem with everything remembered of its rows taken again."""
+    data = problem.data
+    rows = type(data.rows)(data.rows.X)
+    problem.data = type(data)(rows, data.loss, data.train, data.valid)
+    return problem
+
+
+@pytest.mark.parametrize("name", ["itd", "amigo-gd", "aid-cg", "aid-neumann"])
+def test_the_value_of_an_unfinished_fit_is_corrected(name):
+    problem, theta, _ = referenced("ridge")
+    exact = held_still(METHODS["exact"], problem, theta, 2)[-1]
+    w = problem.array(exact.point) + 0.005
+    method = replace(METHODS[name], n_steps=3, n_warm=0)
+    seen = method.estimate(problem, theta, method.start(problem, theta, w=w))
+    plain = problem.upper(theta, problem.at(seen.w))[0]
+    assert abs(seen.value - exact.value) < 0.5 * abs(plain - exact.value)
