@@ -8,7 +8,6 @@ from sklearn import get_config
 from sklearn.utils import check_random_state, check_scalar
 
 from ._minimize import resolve_method
-from ._stack import inner_splits
 
 
 def routing_enabled():
@@ -34,6 +33,18 @@ def check_params(search):
         )
     _check_choices(search)
     _check_refit(search)
+    if isinstance(search.cv, str) and search.cv != "loo":
+        raise ValueError(
+            f"cv must be 'loo', a number of folds, a splitter or an iterable of splits; "
+            f"got {search.cv!r}."
+        )
+
+
+def seed_of(search):
+    """Seed of a stochastic method; a deterministic one leaves ``random_state`` alone."""
+    if not resolve_method(search.method).noisy:
+        return 0
+    return int(check_random_state(search.random_state).randint(2**31 - 1))
 
 
 def _check_number(value, name, hint):
@@ -139,12 +150,20 @@ def check_rows(sample_weight, train, valid):
         )
 
 
-def check_folds(target, train, valid, guarded):
-    """Errors and warnings for classes that lack training rows, in folds and in cross-fits."""
+def check_folds(target, trainings, guarded):
+    """Errors and warnings for classes that lack training rows, in folds and in cross-fits.
+
+    Parameters
+    ----------
+    target : Targets
+    trainings : iterable of (mask, str)
+        Rows of every fit that is judged, and what fit that is.
+    guarded : bool
+    """
     if target.codes is None:
         return
     lacking = set()
-    for rows, where in _trainings(train, valid, guarded):
+    for rows, where in trainings:
         present = np.unique(target.codes[rows])
         if len(present) < 2:
             raise ValueError(
@@ -163,11 +182,3 @@ def check_folds(target, train, valid, guarded):
             UserWarning,
             stacklevel=5,
         )
-
-
-def _trainings(train, valid, guarded):
-    for k, rows in enumerate(train):
-        yield rows, f"fold {k}"
-    for k in range(len(train) if guarded else 0):
-        for rows in inner_splits(train, valid, k)[0]:
-            yield rows, f"a fold inside the cross-fit without fold {k}"

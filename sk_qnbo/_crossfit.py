@@ -4,11 +4,13 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from joblib import Parallel, delayed
+from scipy.special import stdtrit
 
+from ._deadline import rounds
 from ._ladder import RungModels, climb
 from ._results import standard_errors
-from ._stack import Stack, inner_splits
+from ._stack import Stack
+from ._workers import effective_n_jobs, in_order
 from .problems import LOSSES
 
 
@@ -30,6 +32,8 @@ class Judged:
         What tuning each rung took.
     score_seconds : float
         What judging one rung took.
+    late : tuple of str
+        Rungs that the limit on time cut short.
     """
 
     names: tuple
@@ -39,6 +43,7 @@ class Judged:
     scores: dict
     fit_seconds: np.ndarray
     score_seconds: float
+    late: tuple = ()
 
 
 def judge_fold(folds, design, fold, fits, W, alpha, scoring):
@@ -46,27 +51,38 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     begun = time.perf_counter()
     judged = np.flatnonzero(folds.valid[fold] > 0)
     coef, intercept = design.raw(W, fold)
-    X = folds.X[fold] if isinstance(folds.X, list) else folds.X
-    raw = _predict(X[judged], coef) + intercept[:, :, None]
-    loss = LOSSES[folds.loss](folds.targets[:, judged])
-    losses = loss.at(raw).value
-    if loss.name == "squared_error":  # of all targets, in the user's units
-        losses = losses * (2.0 / loss.mean_over * folds.units.target**2)
-        coef = coef * folds.units.target
-        intercept = intercept * folds.units.target + folds.units.center
+    raw = _predict(folds.take(fold, judged), coef) + intercept[:, :, None]
+    losses = _user_losses(folds, judged, raw)
+    coef = coef * folds.units.target
+    intercept = intercept * folds.units.target + folds.units.center
     weights = folds.valid[fold][judged]
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
         scores = scoring(folds, fold, judged, coef, intercept, alpha)
+    return _told(fits, folds.index[judged], weights, losses, scores, begun)
+
+
+def _told(fits, rows, weights, losses, scores, begun):
     return Judged(
         tuple(fit.rung.name for fit in fits),
-        folds.index[judged],
+        rows,
         weights,
         losses,
         scores,
         np.array([fit.seconds for fit in fits]),
         (time.perf_counter() - begun) / len(fits),
+        # a rung that was not tuned, as those before it were clearly worse, took no time
+        tuple(fit.rung.name for fit in fits if fit.late and fit.seconds > 0),
     )
+
+
+def _user_losses(folds, judged, raw):
+    """Losses of predictions ``(n_rungs, n_outputs, n_judged)`` of rows, in the user's units."""
+    loss = LOSSES[folds.loss](folds.targets[:, judged])
+    # a squared error is that of all targets, and not halved
+    squared = loss.name == "squared_error"
+    unit = 2.0 / loss.mean_over * folds.units.target**2 if squared else 1.0
+    return loss.at(raw).value * unit
 
 
 def _predict(X, coef):
@@ -74,65 +90,132 @@ def _predict(X, coef):
     return np.asarray(X @ coef.reshape(R * C, d).T).T.reshape(R, C, -1)
 
 
-def judge_stack(folds, stack, fits, scoring=None):
-    """What the search believed while it tuned: every rung judged on its own folds."""
+def judge_stack(stack, fits, scoring=None):
+    """What the search believed while it tuned: every rung judged on its own folds.
+
+    Under leave-one-out there is one judgement, of every row as predicted without it.
+    """
+    if stack.left_out:
+        return [_judge_left_out(stack, fits, scoring)]
     alpha = [stack.raw_alpha(fit) for fit in fits]
     out = []
-    for k in range(len(folds.train)):
+    for k in range(len(stack.folds.train)):
         models = [(fit.result.point.W[k], a[k]) for fit, a in zip(fits, alpha, strict=True)]
-        out.append(_judge_all(folds, stack.design, k, fits, models, scoring))
+        out.append(_judge_all(stack, k, fits, models, scoring))
     return out
 
 
-def _judge_all(folds, design, fold, fits, models, scoring):
+def _judge_left_out(stack, fits, scoring):
+    """Every rung judged by its predictions of each row without it."""
+    begun, folds = time.perf_counter(), stack.folds
+    judged = np.flatnonzero(folds.valid[0] > 0)
+    raw = np.stack([stack.predictions(fit) for fit in fits])[..., judged]
+    losses, weights = _user_losses(folds, judged, raw), folds.valid[0][judged]
+    scores = {"score": -(losses @ weights) / weights.sum()}
+    if scoring is not None:
+        outside = raw * folds.units.target + np.reshape(folds.units.center, (-1, 1))
+        scores = scoring.of_predictions(outside, folds.index[judged])
+    return _told(fits, folds.index[judged], weights, losses, scores, begun)
+
+
+def _judge_all(stack, fold, fits, models, scoring):
     W, alpha = np.stack([W for W, _ in models]), [alpha for _, alpha in models]
-    return judge_fold(folds, design, fold, fits, W, alpha, scoring)
+    return judge_fold(stack.folds, stack.design, fold, fits, W, alpha, scoring)
 
 
-def fit_outer(source, spec, rungs, settings, train, valid, outer, scoring=None):
+def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, deadline, n_parts):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
 
     A climb ends early at a departure rung that is clearly worse on those rows than a rung before
     it: what follows has still more freedom, and counts as this one. Scorers of the
-    user see every rung.
+    user see every rung. The time up to ``deadline`` is for ``n_parts`` such fits one after another.
     """
-    inner = inner_splits(train, valid, outer)
-    if len(inner[0]) == 0:
+    mine = deadline.part(n_parts)
+    tuned, members = tuning.stack_without(source, main, outer)
+    if tuned is None:
         return None
-    tuned = Stack(source.folds(*inner), spec)
-    folds = source.folds(train[outer : outer + 1], valid[outer : outer + 1])
-    one = Stack(folds, spec)
+    same_columns = tuned.spec is main.spec
+    hints = {name: hint.of(members) for name, hint in hints.items() if same_columns}
+    own = tuning.train[[outer]], tuning.valid[[outer]]
+    one = Stack(source.folds(*own, tuned.folds.names), main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
-    for fit in climb(tuned, rungs, settings):
+    for fit in climb(tuned, rungs, replace(settings, seconds=mine.left), hints=hints):
         fits.append(fit)
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
         if scoring is None and np.isfinite(fit.rung.tau):
-            judged = _judge_all(folds, one.design, 0, fits, models, None)
+            judged = _judge_all(one, 0, fits, models, None)
             if _clearly_worse(judged):
                 rest = rungs[len(fits) :]
                 fits += [replace(fit, rung=rung, seconds=0.0) for rung in rest]
                 models += [models[-1]] * len(rest)
                 break
-    return _judge_all(folds, one.design, 0, fits, models, scoring)
+    return _judge_all(one, 0, fits, models, scoring)
 
 
 # with fewer judged rows a standard error says little
-_FEWEST_ROWS = 30
+_FEWEST_ROWS = 8
 
 
-def _clearly_worse(judged, n_errors=2.0):
-    """Whether the newest rung's loss is beyond the best one's by more than its standard error."""
-    if len(judged.rows) < _FEWEST_ROWS:
+def _clearly_worse(judged, level=0.98):
+    """Whether the newest rung's loss is beyond the best one's, by a paired t-test."""
+    n_rows = len(judged.rows)
+    if n_rows < _FEWEST_ROWS:
         return False
     best = int(np.argmax(judged.scores["score"]))
     error = standard_errors(judged.losses[[-1]] - judged.losses[[best]], judged.weights)[0]
-    return judged.scores["score"][-1] < judged.scores["score"][best] - n_errors * error
+    gap = judged.scores["score"][best] - judged.scores["score"][-1]
+    return gap > stdtrit(n_rows - 1, level) * error
 
 
-def cross_fit(source, spec, rungs, settings, train, valid, scoring=None, n_jobs=None):
-    """Climb the ladder once without each fold; yields a Judged, or None, as they are done."""
-    call = delayed(fit_outer)
-    return Parallel(n_jobs=n_jobs, return_as="generator", prefer="threads")(
-        call(source, spec, rungs, settings, train, valid, k, scoring) for k in range(len(train))
+# judged rows and folds from which on the cross-fit may be over before its last fold
+_ENOUGH_ROWS, _ENOUGH_FOLDS = 500, 2
+# part of the loss that is not worth another fold
+_NEGLIGIBLE = 2e-3
+
+
+def settled(judged):
+    """Whether the folds so far tell which rung to choose.
+
+    They do where every other rung is beyond the best one by twice the standard error of their
+    paired difference, or cannot be ahead of it by more than a negligible part of the loss.
+    """
+    judged = [one for one in judged if one is not None]
+    if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
+        return False
+    reached = min(len(one.names) for one in judged)
+    losses = np.concatenate([one.losses[:reached] for one in judged], axis=1)
+    weights = np.concatenate([one.weights for one in judged])
+    means = losses @ weights / weights.sum()
+    best = int(np.argmin(means))
+    errors = standard_errors(losses - losses[best], weights)
+    return bool((means - means[best] - 2.0 * errors >= -_NEGLIGIBLE * abs(means[best])).all())
+
+
+def cross_fit(source, main, rungs, settings, hints, tuning, scoring, n_jobs, deadline):
+    """Climb the ladder once without each fold; yields a Judged, or None, as they are done.
+
+    Each of the rounds that the workers make has an equal share of the time that is left when it
+    begins.
+
+    Parameters
+    ----------
+    source : PlainSource or PipelineSource
+    main : Stack
+        The stack of all folds.
+    rungs : list of Rung
+    settings : Settings
+    hints : dict of Hint
+        By rung, what the climb on all folds found (see :func:`sk_qnbo._ladder.climb`).
+    tuning : FoldTuning
+    scoring : ModelScores or None
+    n_jobs : int or None
+    deadline : Deadline
+    """
+    shared = source, main, rungs, settings, hints, tuning
+    n_folds, n_workers = len(tuning.train), effective_n_jobs(n_jobs)
+    tasks = (
+        (*shared, k, scoring, deadline, rounds(n_folds, n_workers) - k // n_workers)
+        for k in range(n_folds)
     )
+    return in_order(fit_outer, tasks, n_jobs)

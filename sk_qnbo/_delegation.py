@@ -20,6 +20,26 @@ def _delegates(name):
     return check
 
 
+def _handed_on(name, what, gives):
+    """Method that the refitted estimator does: ``what`` it is, and what it ``gives``."""
+
+    def method(self, X):
+        return getattr(self._best(), name)(X)
+
+    method.__name__, method.__qualname__ = name, f"Delegation.{name}"
+    method.__doc__ = f"""{what} the refitted estimator.
+
+        Parameters
+        ----------
+        X : as in fit
+
+        Returns
+        -------
+        {gives}
+        """
+    return available_if(_delegates(name))(method)
+
+
 class Delegation:
     """Predictions, score, tags and metadata routing of a search."""
 
@@ -34,75 +54,23 @@ class Delegation:
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_
 
-    @available_if(_delegates("predict"))
-    def predict(self, X):
-        """Predictions of the refitted estimator.
-
-        Parameters
-        ----------
-        X : as in fit
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_targets)
-        """
-        return self._best().predict(X)
-
-    @available_if(_delegates("predict_proba"))
-    def predict_proba(self, X):
-        """Class probabilities of the refitted estimator.
-
-        Parameters
-        ----------
-        X : as in fit
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._best().predict_proba(X)
-
-    @available_if(_delegates("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Logarithms of the class probabilities of the refitted estimator.
-
-        Parameters
-        ----------
-        X : as in fit
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._best().predict_log_proba(X)
-
-    @available_if(_delegates("decision_function"))
-    def decision_function(self, X):
-        """Linear predictor of the refitted estimator.
-
-        Parameters
-        ----------
-        X : as in fit
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-        """
-        return self._best().decision_function(X)
-
-    @available_if(_delegates("transform"))
-    def transform(self, X):
-        """Transformation by the refitted estimator.
-
-        Parameters
-        ----------
-        X : as in fit
-
-        Returns
-        -------
-        array or data frame
-        """
-        return self._best().transform(X)
+    predict = _handed_on(
+        "predict", "Predictions of", "ndarray of shape (n_samples,) or (n_samples, n_targets)"
+    )
+    predict_proba = _handed_on(
+        "predict_proba", "Class probabilities of", "ndarray of shape (n_samples, n_classes)"
+    )
+    predict_log_proba = _handed_on(
+        "predict_log_proba",
+        "Logarithms of the class probabilities of",
+        "ndarray of shape (n_samples, n_classes)",
+    )
+    decision_function = _handed_on(
+        "decision_function",
+        "Linear predictor of",
+        "ndarray of shape (n_samples,) or (n_samples, n_classes)",
+    )
+    transform = _handed_on("transform", "Transformation by", "array or data frame")
 
     def score(self, X, y, **params):
         """Score by ``scoring``, or the estimator's own where that is None.

@@ -1,6 +1,7 @@
 """Which estimators can be tuned, and the model with one penalty per feature that each becomes."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from sklearn import get_config
@@ -8,6 +9,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import check_scalar
 
 from .linear_model import (
     MultiPenaltyLogisticRegression,
@@ -43,6 +45,15 @@ def _refuse(estimator, name, rule, way_out):
     )
 
 
+def _refit_tol(e):
+    """Tolerance of the refit: a stricter one is honoured, as far as doubles resolve it.
+
+    That of scikit-learn's models is for gradients, and at its default far from sharp.
+    """
+    check_scalar(e.tol, f"{type(e).__name__}.tol", Real, min_val=0)
+    return min(max(e.tol, 1e-12), 1e-8)
+
+
 def _from_logistic(e):
     ratio = getattr(e, "l1_ratio", None)
     if e.penalty not in ("l2", "deprecated") or ratio not in (None, 0, 0.0):
@@ -63,7 +74,7 @@ def _from_logistic(e):
         fit_intercept=e.fit_intercept,
         class_weight=e.class_weight,
         max_iter=e.max_iter,
-        tol=min(e.tol, 1e-8),
+        tol=_refit_tol(e),
     )
 
 
@@ -73,7 +84,7 @@ def _ridge_settings(e):
     return {
         "fit_intercept": e.fit_intercept,
         "max_iter": e.max_iter or 1000,
-        "tol": min(e.tol, 1e-8),
+        "tol": _refit_tol(e),
     }
 
 

@@ -2,24 +2,28 @@
 
 Features are the ``n_final`` columns that reach the linear model when it is fitted on all rows.
 A pipeline's folds may have further columns (``n_features`` in all): they form a group of their
-own, or one each, and their co-data are the mean.
+own, or one each, and their co-data are the mean. Only their names can tell them, no positions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 
 import numpy as np
+import scipy.sparse as sp
 
 
-def positions(columns, names, n_features, what):
-    """Positions of columns given by name, by index or by a boolean mask."""
-    columns = np.atleast_1d(np.asarray(columns, dtype=object))
-    if len(columns) == n_features and all(isinstance(c, bool | np.bool_) for c in columns):
-        return list(np.flatnonzero(columns.astype(bool)))
-    return [_position(column, names, n_features, what) for column in columns]
+def positions(columns, names, n_final, what):
+    """Positions of columns given by name, by index, by a slice or by a boolean mask."""
+    if isinstance(columns, slice) and not isinstance(columns.start or columns.stop, str):
+        columns = range(n_final)[columns]
+    several = isinstance(columns, Iterable) and not isinstance(columns, str)
+    columns = list(columns) if several else [columns]
+    if len(columns) == n_final and all(isinstance(c, bool | np.bool_) for c in columns):
+        return list(np.flatnonzero(columns))
+    return [_position(column, names, n_final, what) for column in columns]
 
 
-def _position(column, names, n_features, what):
+def _position(column, names, n_final, what):
     if isinstance(column, str):
         if names is None or column not in names:
             known = "X has no column names" if names is None else f"X has {_some(names)}"
@@ -33,12 +37,12 @@ def _position(column, names, n_features, what):
             f"{what} holds {column!r}, which is neither a column name nor a position; "
             "give strings or integers, or a boolean mask of all features."
         )
-    if not -n_features <= column < n_features:
+    if not -n_final <= column < n_final:
         raise ValueError(
-            f"{what} holds the position {column}, but there are {n_features} features; "
-            f"give 0 to {n_features - 1}."
+            f"{what} holds the position {column}, but there are {n_final} features; "
+            f"give 0 to {n_final - 1}."
         )
-    return int(column) % n_features
+    return int(column) % n_final
 
 
 def _some(names):
@@ -106,14 +110,33 @@ def _labels_of_array(penalty, names, n_final):
             f"penalty holds group labels of shape {labels.shape} but {n_final} features reach the "
             "linear model; give one label per feature, or 'shared' or 'per_feature'."
         )
-    groups, numbers = np.unique(labels, return_inverse=True)
+    missing = [j for j, label in enumerate(labels) if _is_missing(label)]
+    if missing:
+        raise ValueError(
+            f"penalty holds no group label for {len(missing)} features, the first of them "
+            f"{missing[0]}; give every feature a label, those without a group one of their own."
+        )
+    try:
+        groups, numbers = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"penalty holds group labels of kinds that cannot be sorted together ({error}); "
+            "give strings, or numbers, for all."
+        ) from error
     return numbers, groups.tolist()
+
+
+def _is_missing(label):
+    try:
+        return label is None or not label == label
+    except TypeError:  # pandas.NA is neither equal to itself nor not
+        return True
 
 
 def _labels_of_mapping(penalty, names, n_final, n_features, fixed):
     labels = np.full(n_features, -1)
     for number, (group, columns) in enumerate(penalty.items()):
-        at = positions(columns, names, n_features, f"penalty group {group!r}")
+        at = positions(columns, names, n_final, f"penalty group {group!r}")
         if not at:
             raise ValueError(f"penalty group {group!r} is empty; name its columns or leave it out.")
         taken = [j for j in at if labels[j] >= 0]
@@ -135,13 +158,13 @@ def _labels_of_mapping(penalty, names, n_final, n_features, fixed):
     return labels, list(penalty)
 
 
-def fixed_penalties(unpenalized, names, n_features):
+def fixed_penalties(unpenalized, names, n_final, n_features):
     """Penalties that are not tuned: NaN where they are; None where all are."""
     if unpenalized is None:
         return None
     pairs = unpenalized
     if not isinstance(unpenalized, Mapping):
-        pairs = dict.fromkeys(positions(unpenalized, names, n_features, "unpenalized"), 0.0)
+        pairs = dict.fromkeys(positions(unpenalized, names, n_final, "unpenalized"), 0.0)
     fixed = np.full(n_features, np.nan)
     for column, value in pairs.items():
         if not (isinstance(value, Real) and np.isfinite(value) and value >= 0):
@@ -149,10 +172,10 @@ def fixed_penalties(unpenalized, names, n_features):
                 f"unpenalized fixes the penalty of column {column!r} at {value!r}; it must be a "
                 "number, finite and zero or more."
             )
-        fixed[_position(column, names, n_features, "unpenalized")] = value
-    if not np.isnan(fixed).any():
+        fixed[_position(column, names, n_final, "unpenalized")] = value
+    if not np.isnan(fixed[:n_final]).any():
         raise ValueError(
-            f"unpenalized names all {n_features} columns, so that no penalty is left to tune; "
+            f"unpenalized names all {n_final} columns, so that no penalty is left to tune; "
             "leave at least one column out."
         )
     return fixed
@@ -162,6 +185,7 @@ def standard_codata(codata, names, n_final, n_features):
     """Co-data columns with mean zero and unit variance ``(n_features, n_covariates)``, or None."""
     if codata is None:
         return None
+    codata = codata.toarray() if sp.issparse(codata) else codata
     given = _by_name(codata, names and names[:n_final], "codata")
     try:
         values = np.asarray(given, dtype=float)

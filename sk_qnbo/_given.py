@@ -5,18 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import is_classifier
-from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, column_or_1d, indexable
 from sklearn.utils.metadata_routing import get_routing_for_object, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from ._checks import check_folds, check_rows, masks, routing_enabled
+from ._checks import check_folds, check_rows, routing_enabled
 from ._estimators import encode, split_pipeline, tunable
-from ._sources import PipelineSource, PlainSource, RowWeights
+from ._pipeline_source import PipelineSource
+from ._sources import PlainSource, RowWeights
 from ._stack import Units
+from ._tuning import tuning_of
 from ._validation import check_sample_weight
 
 
@@ -32,7 +32,7 @@ class Routed:
         For the refit of the estimator.
     weight : array-like or None
         Sample weights of the model.
-    transform, score : dict of ndarray
+    transform, score : dict
         For the transformers in the folds, for the scorer.
     """
 
@@ -56,8 +56,8 @@ class Routed:
             routed["splitter"]["split"],
             fit,
             _weight_of_model(search.estimator, fit),
-            {name: np.asarray(fit[name]) for name in asked},
-            {name: np.asarray(value) for name, value in score.items()},
+            {name: fit[name] for name in asked},
+            dict(score),
         )
 
     @classmethod
@@ -104,7 +104,7 @@ class Given:
     target : Targets
     routed : Routed
     weights : RowWeights
-    train, valid : ndarray of bool of shape (n_folds, n_rows)
+    tuning : FoldTuning or LooTuning
     attributes : dict
         ``n_features_in_`` and ``feature_names_in_``, where X has them.
     """
@@ -118,8 +118,7 @@ class Given:
     target: object
     routed: Routed
     weights: RowWeights
-    train: np.ndarray
-    valid: np.ndarray
+    tuning: object
     attributes: dict
 
     @classmethod
@@ -132,15 +131,14 @@ class Given:
         X, y, attributes = _checked(search, X, y, transformer, kind)
         target = encode(y, kind.family)
         weights = _row_weights(routed.weight, target, kind.model, len(y))
-        train, valid = _splits(search, X, y, routed.split)
-        check_rows(weights.sample, train, valid)
-        check_folds(target, train & (weights.sample > 0), valid, search.shrinkage == "cv")
-        return cls(
-            raw, X, y, transformer, kind, step, target, routed, weights, train, valid, attributes
-        )
+        guarded = search.shrinkage == "cv"
+        tuning = tuning_of(search.cv, X, y, kind.classifier, transformer, guarded, routed.split)
+        check_rows(weights.sample, tuning.train, tuning.valid)
+        check_folds(target, tuning.trainings(weights.sample > 0, target.codes, guarded), guarded)
+        return cls(raw, X, y, transformer, kind, step, target, routed, weights, tuning, attributes)
 
-    def source(self):
-        """Where the folds come from."""
+    def source(self, guarded):
+        """Where the folds come from; ``guarded`` tells whether there will be cross-fits."""
         units = self._units()
         values = (self.target.values - np.reshape(units.center, (-1, 1))) / units.target
         weights = replace(self.weights, sample=self.weights.sample / units.weight)
@@ -149,8 +147,9 @@ class Given:
             names = self.attributes.get("feature_names_in_")
             names = None if names is None else tuple(names)
             return PlainSource(self.X, *data, names=names, units=units)
+        folds = self.tuning.train, self.tuning.valid, guarded
         return PipelineSource(
-            self.transformer, self.X, self.y, *data, self.train, self.routed.transform, units
+            self.transformer, self.X, self.y, *data, *folds, self.routed.transform, units
         )
 
     def _units(self):
@@ -219,9 +218,3 @@ def _row_weights(sample_weight, target, model, n_rows):
             )
         by_class = {known[label]: weight for label, weight in by_class.items()}
     return RowWeights(check_sample_weight(sample_weight, n_rows), target.codes, by_class)
-
-
-def _splits(search, X, y, split_params):
-    """Training and validation masks of the folds, ``(n_splits, n_rows)``."""
-    cv = check_cv(search.cv, y, classifier=is_classifier(search.estimator))
-    return masks(list(cv.split(X, y, **split_params)), len(y))

@@ -1,44 +1,18 @@
-"""The ladder of penalty models: its rungs, and the climb that tunes each from a simpler one."""
+"""The climb of the ladder: every rung tuned from where a simpler one ended."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._minimize import minimize_bilevel, resolve_method
-from ._stack import ADAPTIVE, CODATA, LEVEL, SCALE
+from ._bounds import at_bounds
+from ._curve import lowest_along
+from ._minimize import minimize_bilevel, resolve_method, resolve_upper
+from ._rungs import Rung
+from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One penalty model of the ladder.
-
-    Attributes
-    ----------
-    name : str
-    free : tuple of int
-        Shared coefficients that are tuned (besides the level).
-    tau : float
-        Strength of the prior on the departures; infinite holds them at zero.
-    after : tuple of str
-        Rungs of which the best is where this one starts; empty means a scan of the level.
-    fixed : dict
-        Shared coefficients held at a value.
-    prior : dict
-        Mean and standard deviation of a Gaussian prior on shared coefficients.
-    pilot : bool
-        Whether the adaptive column is filled, from the pilot fit of the rung it starts from.
-    """
-
-    name: str
-    free: tuple = ()
-    tau: float = np.inf
-    after: tuple = ()
-    fixed: dict = field(default_factory=dict)
-    prior: dict = field(default_factory=dict)
-    pilot: bool = False
+from .upper import UpperLBFGS
 
 
 @dataclass(frozen=True)
@@ -60,6 +34,31 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Hint:
+    """What the climb on all folds found on one rung, to start a climb on some of their rows.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_upper,)
+    reference : tuple
+        What theta is measured from.
+    pairs : tuple
+        Curvature of the upper level.
+    w : ndarray of shape (n_folds, n_lower) or None
+        Lower level of each fold.
+    """
+
+    theta: np.ndarray
+    reference: tuple
+    pairs: tuple
+    w: np.ndarray | None
+
+    def of(self, folds):
+        """The hint for a stack whose members are like some of the folds, or like none (None)."""
+        return replace(self, w=None if folds is None else self.w[folds])
+
+
+@dataclass(frozen=True)
 class RungFit:
     """Where a rung ended on one stack of folds.
 
@@ -75,6 +74,9 @@ class RungFit:
     seconds : float
     at_bound : bool
         Whether the common level ended at a bound.
+    hint : Hint
+    ended : tuple of (int, float)
+        Other shared coefficients that ended at a bound, and this (see :mod:`sk_qnbo._bounds`).
     """
 
     rung: Rung
@@ -84,14 +86,32 @@ class RungFit:
     result: object
     seconds: float
     at_bound: bool
+    hint: Hint
+    ended: tuple = ()
 
     @property
     def value(self):
         return float(self.fold_values.mean())
 
+    @property
+    def late(self):
+        """Whether the limit on time cut it short."""
+        return "max_time" in self.result.message
 
-def climb(stack, rungs, settings, progress=None):
+
+def climb(stack, rungs, settings, progress=None, hints=None):
     """Tune every rung on one stack, each from where a simpler one ended.
+
+    Parameters
+    ----------
+    stack : Stack
+    rungs : list of Rung
+    settings : Settings
+    progress : Progress, optional
+    hints : dict of Hint, optional
+        By rung. The few shared coefficients start from the hint, as they are tuned to the end
+        from wherever they start; departures, which are not, take the hint's curvature alone, so
+        that they bring nothing along of the rows left out.
 
     Yields
     ------
@@ -104,7 +124,8 @@ def climb(stack, rungs, settings, progress=None):
         if done and left == 0.0:
             return
         settings = replace(settings, left=left)
-        done[rung.name] = _tune(stack, reference, rung, done, settings, progress)
+        hint = None if hints is None else hints.get(rung.name)
+        done[rung.name] = _tune(stack, reference, rung, done, settings, progress, hint)
         if progress is not None:
             progress.rung(done[rung.name])
         yield done[rung.name]
@@ -116,43 +137,64 @@ def _left(settings, begun):
     return max(settings.seconds - (time.perf_counter() - begun), 0.0)
 
 
-def _tune(stack, reference, rung, done, settings, progress):
+def _tune(stack, reference, rung, done, settings, progress, hint):
     begun = time.perf_counter()
     before = min(
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
     )
     base = before if rung.pilot else getattr(before, "base", None)
-    phi = None if base is None else stack.phi(base.result.point)
+    phi = None if base is None else stack.pilot(base)
     unit = _log_likelihood_unit(stack, done)
-    problem = stack.problem(reference, phi, rung, unit)
-    theta, memory = _begin(stack, problem, reference, rung, before, settings)
+    moving = isinstance(resolve_method(settings.method), QNBO)
+    problem = stack.problem(reference, phi, rung, unit, moving)
+    theta, memory = _begin(stack, problem, reference, rung, before, settings, hint)
     result = minimize_bilevel(
         problem,
         theta,
-        method=settings.method,
+        method=_method(settings),
+        upper=_upper(settings, hint),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
-        tol=settings.tol * (0.01 if np.isinf(rung.tau) or settings.sharp else 1.0),
+        tol=settings.tol * _share_of_tol(rung, settings),
         max_time=settings.left,
         memory=memory,
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         random_state=settings.seed,
         # what other methods leave is not solved: rungs would be compared on unfinished fits
-        final=settings.sharp or not isinstance(resolve_method(settings.method), QNBO),
+        final=settings.sharp or not moving,
     )
-    if stack.large and isinstance(result.memory, QNBOMemory):
-        result = replace(result, memory=result.memory.light())
+    values = problem.fold_values(result.theta, result.point)
+    result = replace(result, point=problem.settled(result.point))
+    if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
+        result = replace(result, memory=result.memory.light(result.point))
     low, high = _level_bounds(stack)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
     return RungFit(
         rung,
         result.theta,
-        problem.fold_values(result.point),
+        values,
         base,
         result,
         time.perf_counter() - begun,
         at_bound,
+        Hint(result.theta, reference, getattr(result.upper_state, "pairs", ()), result.w),
+        at_bounds(rung, result.theta, *_box(stack, problem, reference, rung, theta), reference[1]),
     )
+
+
+def _upper(settings, hint):
+    """The method's upper step, with the curvature of the hint where it can use it."""
+    step = resolve_upper(resolve_method(settings.method).upper)
+    if hint is not None and isinstance(step, UpperLBFGS):
+        return replace(step, pairs=hint.pairs)
+    return step
+
+
+def _share_of_tol(rung, settings):
+    """Few numbers are cheap to tune to the end; departures under a prior do not pay for it."""
+    if settings.sharp and not 0 < rung.tau < np.inf:
+        return 0.01
+    return 0.1 if np.isinf(rung.tau) else 1.0
 
 
 def _log_likelihood_unit(stack, done):
@@ -166,13 +208,42 @@ def _log_likelihood_unit(stack, done):
     return 2.0 * min(simple) / len(stack.folds.targets)
 
 
-def _begin(stack, problem, reference, rung, before, settings):
-    """Starting theta and memory: from a simpler rung, or from a scan of the level."""
+# what an estimate that moves theta may leave open: the value is corrected by the adjoint, so its
+# error is the square of these
+_LOWER_TOL, _ADJOINT_TOL = 3e-4, 3e-3
+
+
+def _method(settings):
+    """The method, as accurate as the climb can use."""
+    method = resolve_method(settings.method)
+    if settings.sharp or method != QNBO(formula=getattr(method, "formula", None)):
+        return method
+    return replace(method, tol=_LOWER_TOL, adjoint_tol=_ADJOINT_TOL)
+
+
+def _begin(stack, problem, reference, rung, before, settings, hint):
+    """Starting theta and memory: from a hint, a simpler rung, or a scan of the level."""
     theta = np.zeros(problem.n_upper)
+    memory = None
+    if before is not None and before.result.w.shape == (problem.n_stack, problem.n_lower):
+        memory = before.result.memory
+    if hint is not None and np.isinf(rung.tau):
+        if memory is None and hint.w is not None and isinstance(_method(settings), QNBO):
+            memory = QNBOMemory(problem.at(hint.w))
+        return _translated(hint, reference), memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
-        return _set(theta, reference, rung), before.result.memory
+        return _set(theta, reference, rung), memory
     return _scan(stack, problem, reference, _set(theta, reference, rung), settings)
+
+
+def _translated(hint, reference):
+    """The hint's theta, measured from another reference: the penalties are the same."""
+    theta, (mean, spread), (old_mean, old_spread) = hint.theta.copy(), reference, hint.reference
+    exponent = theta[SCALE] / old_spread
+    theta[SCALE] = exponent * spread
+    theta[LEVEL] += exponent * (mean - old_mean)
+    return theta
 
 
 def _set(theta, reference, rung):
@@ -193,22 +264,45 @@ def _scan(stack, problem, reference, theta, settings):
     memory = method.start(problem, theta)
     low, high = _level_bounds(stack)
     level = min(_null_level(stack, problem, theta), high)
-    best, best_value, best_memory, worse = level, np.inf, memory, 0
-    step, patience = (np.log(10.0) / 6, 24) if settings.sharp else (np.log(10.0), 2)
+    lowest = lowest_along(problem, theta, LEVEL, low, level)
+    if lowest is not None:
+        theta[LEVEL] = lowest
+        return theta, None
+    seen, worse = [], 0
+    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2)
     while level >= low and worse < patience:
         theta[LEVEL] = level
-        seen = method.estimate(problem, theta, memory)
-        memory = seen.memory
-        if seen.value < best_value:
-            best, best_value, best_memory, worse = level, seen.value, memory, 0
-        else:
-            worse += 1
+        found = method.estimate(problem, theta, memory)
+        memory = found.memory
+        lowest = min((one.value for _, one in seen), default=np.inf)
+        worse = 0 if found.value < lowest else worse + 1
+        seen.append((level, found))
         level -= step
-    theta[LEVEL] = best
+    theta[LEVEL], memory = _valley(seen)
     if not known:
-        w = problem.array(best_memory.point)
+        w = problem.array(memory.point)
         return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w)
-    return theta, best_memory.light() if stack.large else best_memory
+    return theta, memory.light(memory.point) if stack.large else memory
+
+
+def _valley(seen):
+    """Level of the lowest value that the values and slopes of a walk promise, and a memory there.
+
+    Between neighbours the value is taken for the cubic through their values and slopes
+    (Hermite), so a valley narrower than a step of the walk is not stepped over.
+    """
+    best = min(seen, key=lambda pair: pair[1].value)
+    level, memory, lowest = best[0], best[1].memory, best[1].value
+    t = np.linspace(0.0, 1.0, 21)
+    for (above, a), (below, b) in zip(seen, seen[1:], strict=False):
+        h = above - below
+        slopes = -h * a.gradient[LEVEL], -h * b.gradient[LEVEL]
+        cubic = (1 + 2 * t) * (1 - t) ** 2 * a.value + t**2 * (3 - 2 * t) * b.value
+        cubic += t * (1 - t) ** 2 * slopes[0] - t**2 * (1 - t) * slopes[1]
+        if cubic.min() < lowest:
+            lowest, at = cubic.min(), int(cubic.argmin())
+            level, memory = above - h * t[at], (a if 2 * at < len(t) else b).memory
+    return level, memory
 
 
 def _null_level(stack, problem, theta):
@@ -295,58 +389,3 @@ class RungModels:
         seen = self.method.estimate(problem, theta, memory)
         self.memory = seen.memory
         return seen.point
-
-
-TAUS = (10.0, 3.0, 1.0)
-# the exponents are few, but a handful of rows can send them far out (docs/quality.md)
-PRIOR = {SCALE: (0.5, 0.5), ADAPTIVE: (0.0, 0.3)}
-# co-data columns have unit variance
-PRIOR_CODATA = (0.0, 1.0)
-# Where the classes separate, the log loss of the folds falls for ever as the penalty goes to
-# zero, up to the first row on the wrong side; what n rows cannot know is worth a prior.
-SEPARABLE = (float(np.log(0.1)), 1.5)
-
-
-def ladder(
-    *, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TAUS, level_prior=None
-):
-    """The rungs from most to least constrained.
-
-    Parameters
-    ----------
-    scale : "learn" or float
-        Whether the scale exponent is tuned, or where it is fixed.
-    adaptive, departures : bool
-        Whether those rungs exist.
-    n_codata : int
-        Covariates of the features.
-    taus : sequence of float
-        Strengths of the prior on the departures, falling.
-    level_prior : tuple of two floats, optional
-        Log penalty of a column of unit variance below which the level is held, and how softly.
-    """
-    held = {} if level_prior is None else {LEVEL: level_prior}
-    codata = tuple(range(CODATA, CODATA + n_codata))
-    if scale == "learn":
-        rungs = [
-            Rung("standardised", fixed={SCALE: 1.0}, prior=held),
-            Rung("raw", fixed={SCALE: 0.0}, prior=held),
-            Rung("learned scale", (SCALE,), after=("standardised", "raw"), prior=held),
-        ]
-        free = (SCALE,)
-    else:
-        rungs, free = [Rung("shared", fixed={SCALE: float(scale)}, prior=held)], ()
-    held = held | dict.fromkeys(codata, PRIOR_CODATA)
-    if codata:
-        free = free + codata
-        rungs.append(Rung("codata", free, after=(rungs[-1].name,), prior=held))
-    prior = held | {index: PRIOR[index] for index in free if index in PRIOR}
-    if adaptive:
-        free = (*free, ADAPTIVE)
-        prior[ADAPTIVE] = PRIOR[ADAPTIVE]
-        rungs.append(Rung("adaptive", free, after=(rungs[-1].name,), pilot=True, prior=prior))
-    for tau in taus if departures else ():
-        # without a prior the departures can say all that the shared coefficients say
-        shared = free if tau > 0 else ()
-        rungs.append(Rung(f"tau={tau:g}", shared, tau, after=(rungs[-1].name,), prior=prior))
-    return rungs

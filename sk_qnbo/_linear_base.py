@@ -93,7 +93,36 @@ class MultiPenaltyModel(BaseEstimator):
 
 
 class MultiPenaltyClassifier(ClassifierMixin, MultiPenaltyModel):
-    """Labels to codes and back."""
+    """Labels to codes and back; a model says what its targets are for codes of classes."""
+
+    def __init__(
+        self, alpha=1.0, *, fit_intercept=True, class_weight=None, max_iter=1000, tol=1e-8
+    ):
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.tol = tol
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels of two classes or more.
+        sample_weight : float or array-like of shape (n_samples,), default=None
+            A row of weight two counts like two rows.
+
+        Returns
+        -------
+        self
+        """
+        X, codes, weights = self._encoded(X, y, sample_weight)
+        targets, loss = self._targets(codes, len(self.classes_))
+        self._set_coefficients(*self._solved(X, targets.astype(np.float64), loss, weights))
+        return self
 
     def _set_coefficients(self, coef, intercept):
         self.coef_, self.intercept_ = coef, intercept

@@ -33,6 +33,10 @@ class BilevelResult:
         One row an estimate: value, gradient norm, residual, lower iterations, products, seconds.
     memory : object
         What the method learnt; hand it to the next call to start warm.
+    point : point of the problem
+        Where the lower level stands.
+    upper_state : object
+        Where the upper step stands.
     """
 
     theta: np.ndarray
@@ -47,6 +51,7 @@ class BilevelResult:
     history: list = field(default_factory=list)
     memory: object = None
     point: object = None
+    upper_state: object = None
 
 
 def resolve_method(method):
@@ -168,12 +173,13 @@ def minimize_bilevel(
         history=history,
         memory=best.memory,
         point=point,
+        upper_state=state,
     )
     if not final:
         return result
     trusted = best.goal > 0 or best.residual <= np.sqrt(tol)
     if trusted and result.value <= history[0]["value"]:
-        return judge(problem, result)
+        return judge(problem, result) if result.residual > _SHARP else result
     return _finalist(problem, result, box.clip(theta0), method, random_state)
 
 
@@ -187,7 +193,11 @@ def _finalist(problem, result, theta0, method, seed):
     return replace(begun, memory=memory, message=message)
 
 
-def judge(problem, result, tol=1e-8):
+# residual that the judge asks for; a result that has it already is not solved again
+_SHARP = 1e-8
+
+
+def judge(problem, result, tol=_SHARP):
     """Re-solve the lower level and the adjoint at ``result.theta`` and score it there.
 
     Methods leave the lower level at different accuracies; only values that

@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ._bounds import advice
 from ._checks import check_refit_names_a_metric
 from ._results import results_table, standard_errors
 
@@ -15,9 +16,9 @@ def usable(judged):
     kept = [k for k, one in enumerate(judged) if one is not None]
     if not kept:
         raise ValueError(
-            "cross-fitting needs folds inside the training rows of a fold, and cv gives none: with "
-            "one split there is nothing to choose a rung by. Give more splits, or a number for "
-            "shrinkage."
+            "cross-fitting needs folds inside the training rows of a fold, and cv gives none: "
+            f"with {len(judged)} split(s) nothing is left inside to choose a rung by. Give more "
+            "splits, or a number for shrinkage."
         )
     return kept, [judged[k] for k in kept]
 
@@ -44,18 +45,18 @@ def deciding_metric(search, judged):
     return metric
 
 
-def tabulate(search, fits, params, judged, believed, kept):
+def tabulate(search, fits, params, judged, believed, kept, n_splits):
     """The results table, with standard errors by the deciding metric."""
     reached, metrics = len(fits), list(judged[0].scores)
     metric = deciding_metric(search, judged) or metrics[0]
     scores = {m: np.stack([j.scores[m][:reached] for j in judged]) for m in metrics}
-    believed = np.stack([believed[k].scores[metric][:reached] for k in kept]).mean(axis=0)
+    believed = np.stack([one.scores[metric][:reached] for one in believed]).mean(axis=0)
     values, weights = scores[metric].T, None
     if search.scoring is None:  # the smooth loss: its rows say more than its folds
         values = -np.concatenate([j.losses[:reached] for j in judged], axis=1)
         weights = np.concatenate([j.weights for j in judged])
     errors = standard_errors(values, weights)
-    return results_table(params, scores, believed, errors, fits, judged, kept)
+    return results_table(params, scores, believed, errors, fits, judged, kept, n_splits)
 
 
 def chosen_rung(search, table, fits, metric, guarded):
@@ -94,15 +95,20 @@ def history(fits):
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
 
-def warn_of(search, fits, n_rungs, guarded):
+def late(fits, judged):
+    """Names of the rungs, among those reached, that the limit on time cut short in some part."""
+    cut = {fit.rung.name for fit in fits if fit.late}.union(*(one.late for one in judged))
+    return [fit.rung.name for fit in fits if fit.rung.name in cut]
+
+
+def warn_of(search, fits, guarded, n_rungs, late):
     """Say what the user should know of a fitted search: time, bounds, limits, optimism."""
     index = getattr(search, "best_index_", None)
     chosen = None if index is None else fits[index]
-    reached, late = len(fits), chosen is not None and "max_time" in chosen.result.message
-    if search.max_time is not None and (reached < n_rungs or late):
+    if len(fits) < n_rungs or late:
         _warn(
-            f"max_time={search.max_time:g} s was over after {reached} of {n_rungs} rungs"
-            + (f", and cut rung {chosen.rung.name!r} short" if late else "")
+            f"max_time={search.max_time:g} s was over after {len(fits)} of {n_rungs} rungs"
+            + (f", and cut short {', '.join(map(repr, late))}" if late else "")
             + "; the best so far is kept. Raise max_time to look further."
         )
     if chosen is None:
@@ -114,7 +120,9 @@ def warn_of(search, fits, n_rungs, guarded):
             " for columns of unit variance); widen alpha_bounds, or there may be nothing to learn"
             " from X."
         )
-    if not (chosen.result.converged or late):
+    for index, bound in chosen.ended:
+        _warn(advice(chosen.rung.name, index, bound, search.codata))
+    if not (chosen.result.converged or chosen.late):
         _warn(
             f"rung {chosen.rung.name!r} {chosen.result.message} with a gradient of "
             f"{chosen.result.stationarity:.1e}; raise max_iter (now {search.max_iter}) or tol "

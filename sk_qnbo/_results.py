@@ -25,7 +25,7 @@ def standard_errors(values, weights=None):
     return np.sqrt(variance / (effective - 1.0))
 
 
-def results_table(params, scores, fold_scores, errors, fits, judged, kept):
+def results_table(params, scores, fold_scores, errors, fits, judged, kept, n_splits):
     """One row a rung, with the keys of ``GridSearchCV.cv_results_`` and what only a ladder has.
 
     Parameters
@@ -41,7 +41,9 @@ def results_table(params, scores, fold_scores, errors, fits, judged, kept):
     judged : list of Judged
         One a split, for the times.
     kept : sequence of int
-        Numbers of those splits; an earlier one may have had no fold inside.
+        Numbers of those splits: one may have had no fold inside, or not been needed.
+    n_splits : int
+        Of all; the scores of those not kept are NaN, and no part of the means.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def results_table(params, scores, fold_scores, errors, fits, judged, kept):
         table[f"param_{key}"] = MaskedArray(column, mask=np.zeros(len(params), dtype=bool))
     table["params"] = params
     for metric, values in scores.items():
-        table |= _score_columns(metric, values, kept)
+        table |= _score_columns(metric, values, kept, n_splits)
     table["se_test_score"] = errors
     table["mean_fold_score"] = fold_scores
     table["n_iter"] = np.array([f.result.n_iter for f in fits])
@@ -76,8 +78,10 @@ def _times(judged, n_rungs):
     }
 
 
-def _score_columns(metric, values, kept):
-    columns = {f"split{k}_test_{metric}": split for k, split in zip(kept, values, strict=True)}
+def _score_columns(metric, values, kept, n_splits):
+    splits = np.full((n_splits, values.shape[1]), np.nan)
+    splits[list(kept)] = values
+    columns = {f"split{k}_test_{metric}": split for k, split in enumerate(splits)}
     mean = values.mean(axis=0)
     filled = np.where(np.isnan(mean), -np.inf, mean)
     return columns | {

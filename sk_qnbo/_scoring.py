@@ -6,7 +6,7 @@ from sklearn.metrics import check_scoring, get_scorer
 from sklearn.pipeline import Pipeline
 
 from ._estimators import encode
-from ._sources import take
+from ._transformed import rows_of, take
 
 
 class ModelScores:
@@ -33,18 +33,26 @@ class ModelScores:
     def __call__(self, folds, fold, judged, coef, intercept, alpha):
         """Scores by metric, each ``(n_models,)``, on the ``judged`` rows of one fold."""
         rows = folds.index[judged]
-        fitted = getattr(folds, "fitted", None)
-        matrix = folds.X[fold] if isinstance(folds.X, list) else folds.X
-        X = matrix[judged] if self.X is None else take(self.X, rows)
+        X = folds.take(fold, judged) if self.X is None else take(self.X, rows)
         out = []
         for numbers in zip(coef, intercept, alpha, strict=True):
             if self.X is None:
                 model = self._model(*numbers)
-            elif fitted is None:
+            elif folds.fitted is None:
                 model = self._model(*numbers, names=self.names)
             else:
-                model = self._pipeline(fitted[fold], *numbers)
+                model = self._pipeline(folds.fitted[fold], *numbers)
             out.append(self._scores(model, X, rows))
+        return {name: np.array([s[name] for s in out]) for name in out[0]}
+
+    def of_predictions(self, raw, rows):
+        """Scores by metric, each ``(n_models,)``, of linear predictions that no one model made.
+
+        The scorer sees a model that hands on what it is given, and ``raw (n_models, n_outputs,
+        n_rows)`` in the place of X: predictions of each row by the model without it.
+        """
+        hand_on = self._model(np.eye(raw.shape[1]), np.zeros(raw.shape[1]), np.zeros(raw.shape[1]))
+        out = [self._scores(hand_on, one.T, rows) for one in raw]
         return {name: np.array([s[name] for s in out]) for name in out[0]}
 
     def _model(self, coef, intercept, alpha, names=None):
@@ -54,11 +62,11 @@ class ModelScores:
         )
 
     def _pipeline(self, fitted, coef, intercept, alpha):
-        model = self._model(fitted.own(coef), intercept, fitted.own(alpha))
+        model = self._model(fitted.own(coef), intercept, fitted.own(alpha), fitted.frame)
         return Pipeline([*fitted.steps.steps, (self.step.replace("__", "-"), model)])
 
     def _scores(self, model, X, rows):
-        params = {name: value[rows] for name, value in self.params.items()}
+        params = rows_of(self.params, rows, len(self.y))
         try:
             seen = self.scorer(model, X, self.y[rows], **params)
         except Exception as error:

@@ -1,23 +1,25 @@
 """QNBOSearchCV: check, split, climb the ladder, refit, report."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import check_random_state
 
 from . import _report
-from ._checks import check_params
-from ._crossfit import cross_fit, judge_stack
+from ._checks import check_params, seed_of
+from ._crossfit import cross_fit, judge_stack, settled
+from ._deadline import Deadline, rounds
 from ._delegation import Delegation
 from ._estimators import with_model
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
-from ._ladder import SEPARABLE, RungModels, Settings, climb, ladder
-from ._minimize import resolve_method
+from ._ladder import RungModels, Settings, climb
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
+from ._rungs import SEPARABLE, ladder
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
+from ._workers import effective_n_jobs
 
 __all__ = ["QNBOSearchCV"]
 
@@ -37,11 +39,14 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     ----------
     estimator : LogisticRegression, Ridge, RidgeClassifier, a MultiPenalty model or a Pipeline
         The model to tune, or a pipeline that ends in one; its transformers are refitted in every
-        fold. Its own ``C`` or ``alpha`` is what gets tuned; its other settings are honoured or
-        refused by an error. Columns need no scaler: how far to scale them is tuned.
+        fold. Its own ``C`` or ``alpha`` is what gets tuned. ``fit_intercept`` and ``class_weight``
+        hold everywhere; ``max_iter`` and ``tol`` for the refit alone (see Notes); what changes
+        the model otherwise is refused by an error. Columns need no scaler: how far to scale them
+        is tuned.
     penalty : "per_feature", "shared", array-like of shape (n_features,) or mapping
         Which features have a penalty of their own: each, none, each group of features with the
-        same label, or each group of a mapping from names to columns (names or positions).
+        same label, or each group of a mapping from names to columns (names, positions, slices
+        of positions, or masks).
     scale : "learn" or float, default="learn"
         Exponent of the columns' variances in the penalties: 1 is what a ``StandardScaler`` does,
         0 leaves the columns raw; "learn" tunes it.
@@ -57,10 +62,13 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         the ladder and cross-fits; a number tunes with that prior, unguarded; 0 is the free
         per-feature problem of the bilevel literature; ``numpy.inf`` has no departures.
     method : str, default="qnbo-bfgs"
-        Bilevel method, a name in ``sk_qnbo.METHODS``, or a method object. Every method is run with
-        the upper step it is meant for; the fits that are reported are solved by the default.
-    cv : int, splitter or iterable, default=None
-        As in ``GridSearchCV``; None is 5 folds.
+        Bilevel method, a name in ``sk_qnbo.METHODS`` or a method object (docs/methods.md).
+    cv : int, splitter, iterable or "loo", default=None
+        As in ``GridSearchCV``; None is 5 folds. "loo" tunes by leave-one-out without refitting:
+        exact for ridge, by one Newton step from the full fit for logistic regression (Rad and
+        Maleki, 2020). It needs a dense factor as long as the smaller of rows and columns (times
+        the classes less one), 3000 at most; transformers in a pipeline must be stateless. The
+        cross-fit, if any, then has the default 5 folds.
     scoring : str, callable, list or dict, default=None
         What chooses the rung and what ``best_score_`` reports. None is the smooth loss that moves
         the penalties, ``neg_log_loss`` or ``neg_mean_squared_error``, weighted by
@@ -74,15 +82,18 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         A rung ends when the next step promises to lower the loss by less than this fraction; a
         hundredth of it on rungs without departures, and wherever there is no cross-fit.
     max_time : float, default=None
-        Seconds after which no further rung is begun; the best so far is kept.
+        Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
+        what a part leaves goes to those behind it. When they are over, the best so far is kept,
+        with a warning. Every part ends the step it is in, and the scan of its first rung; the
+        refit on all rows (``refit_time_``) comes on top.
     alpha_bounds : tuple of two floats, default=(1e-6, 1e10)
         Smallest and largest common level of the penalties, for columns of unit variance; with
         ``shrinkage=0`` the bounds of each penalty. Adaptive terms and departures under a prior
         may take single penalties beyond.
     n_jobs : int, default=None
         Parallel cross-fits (joblib).
-    random_state : int, RandomState or None, default=None
-        Seed of a stochastic method; the default method is deterministic.
+    random_state : int, RandomState instance or None, default=None
+        Seed of methods that draw at random; the others (the default) neither use nor advance it.
     verbose : int, default=0
         1 tells rungs, 2 iterations too, in one line each.
 
@@ -103,7 +114,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Penalties fixed by ``unpenalized`` are there at their values.
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
-        ``mean_test_score``: their difference is the optimism of tuning.
+        ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` the
+        cross-fit ends before its last fold where many rows have told the rungs apart (or that
+        they do not differ); the splits it did not need are NaN.
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
@@ -112,6 +125,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     group_labels_ : ndarray of int of shape (n_features,) or None
     scorer_ : callable or dict
     n_splits_ : int
+        With ``cv="loo"`` those of the cross-fit; without one a single split, all rows.
     n_iter_ : int
         Steps of the penalties on the chosen rung.
     refit_time_ : float
@@ -128,6 +142,19 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     reach the linear model; a data frame or series whose index holds their names is matched by
     them.
 
+    The fits in the folds are as accurate as tuning asks for, whatever the estimator says; ``tol``
+    and ``max_iter`` of the search are about the steps of the penalties. The ``max_iter`` of the
+    estimator limits the steps of the refit, which ends where predictions change by at most 1e-8 of
+    the targets' spread, or by the estimator's ``tol`` where that is smaller (a ``MultiPenalty``
+    model's own ``tol`` is taken as it is; scikit-learn's measure gradients, and stop too early at
+    their defaults). How scikit-learn's model would be solved (``solver``, ``warm_start``,
+    ``n_jobs``, ``random_state``, ``verbose``) has no part in it.
+
+    With ``cv="loo"``, variances of columns and class weights are those of all rows; the pilots of
+    the adaptive rung are fitted in folds, so that no row is judged under penalties that it helped
+    to set. Scorers then see left-out predictions in the place of X, and a model that hands them on,
+    wherever there is no cross-fit.
+
     Metrics known by name see the model; a callable sees the fitted pipeline and the rows as they
     were given, as in ``GridSearchCV``. With several metrics and ``refit=False`` no rung is chosen,
     and ``best_*`` and ``alpha_`` are not set.
@@ -137,6 +164,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
 
     References
     ----------
+    Rad and Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
+    leave-one-out", JRSS B 82, 2020, arXiv 1801.10243;
     Fang et al., "qNBO: quasi-Newton meets bilevel optimization", ICLR 2025, arXiv 2502.01076;
     Pedregosa, "Hyperparameter optimization with approximate gradient", ICML 2016, arXiv
     1602.02355; Dennis, Martinez and Tapia, "Convergence theory for the structured BFGS secant
@@ -213,48 +242,53 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         self : QNBOSearchCV
         """
         check_params(self)
+        deadline = Deadline.after(self.max_time)
         given = Given.of(self, X, y, params)
         data = {"X": X, "y": y, "metadata": params or None}
-        n_parts = 1 + self._guarded * len(given.train) + bool(self.refit)
+        n_parts = 1 + self._guarded * len(given.tuning.train) + bool(self.refit)
         with Progress(self, n_parts, data) as progress:
-            found, fits, n_rungs = self._found(given, progress)
+            found, fits, told = self._found(given, progress, deadline)
             if self.refit:
                 found |= self._refitted(given, found["best_params_"], progress)
         self._replace_state(found)
-        _report.warn_of(self, fits, n_rungs, self._guarded)
+        _report.warn_of(self, fits, self._guarded, **told)
         return self
 
     @property
     def _guarded(self):
         return isinstance(self.shrinkage, str)
 
-    def _found(self, given, progress):
-        """What the search finds, by attribute; the fits of the rungs; how many rungs there are."""
-        source = given.source()
+    def _found(self, given, progress, deadline):
+        """What the search finds, by attribute; the fits of the rungs; what to tell of them."""
+        source = given.source(self._guarded)
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
-        settings = self._settings(len(given.train))
+        sharp = not self._guarded
+        settings = Settings(self.method, self.max_iter, self.tol, sharp=sharp, seed=seed_of(self))
+        climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
-        folds = source.folds(given.train, given.valid)
-        stack = Stack(folds, spec)
+        stack = given.tuning.stack(source, spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
-            fits = list(climb(stack, rungs, settings, progress))
-        believed = judged = judge_stack(folds, stack, fits, scoring)
+            timed = replace(settings, seconds=climbing.left)
+            fits = list(climb(stack, rungs, timed, progress))
+        believed = judged = judge_stack(stack, fits, scoring)
         kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
             kept, judged = self._cross_fitted(
-                given, source, spec, rungs, settings, scoring, progress
+                given, source, stack, rungs, settings, fits, scoring, progress, deadline
             )
+            believed = given.tuning.beside(believed, kept)
         fits = fits[: min(len(j.names) for j in judged)]
         params = self._params(given, source, spec, stack, fits)
-        table = _report.tabulate(self, fits, params, judged, believed, kept)
+        n_splits = len(given.tuning.train)
+        table = _report.tabulate(self, fits, params, judged, believed, kept, n_splits)
         index = _report.chosen_rung(self, table, fits, metric, self._guarded)
         found = {
             "cv_results_": table,
             "history_": _report.history(fits),
-            "n_splits_": len(given.train),
+            "n_splits_": n_splits,
             "scorer_": public_scorer(given, self.scoring),
             "multimetric_": list(judged[0].scores) != ["score"],
             **groups,
@@ -264,17 +298,24 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             found["_classes"] = given.target.classes
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
-        return found, fits, len(rungs)
+        return found, fits, {"n_rungs": len(rungs), "late": _report.late(fits, judged)}
 
-    def _cross_fitted(self, given, source, spec, rungs, settings, scoring, progress):
+    def _cross_fitted(
+        self, given, source, stack, rungs, settings, fits, scoring, progress, deadline
+    ):
         """Every fold's rows judging rungs that were tuned without them."""
-        todo = cross_fit(
-            source, spec, rungs, settings, given.train, given.valid, scoring, self.n_jobs
-        )
+        hints = {fit.rung.name: fit.hint for fit in fits}
+        n_folds = len(given.tuning.train)
+        work = source, stack, rungs[: len(fits)], settings, hints, given.tuning
+        todo = cross_fit(*work, scoring, self.n_jobs, deadline)
         judged = []
-        for k in range(len(given.train)):
+        for k in range(n_folds):
+            if scoring is None and settled(judged):
+                progress.say(1, f"cross-fit settled by {k} of {n_folds} folds")
+                break
             with progress.part(f"cross-fit without fold {k}"):
                 judged.append(next(todo))
+        todo.close()
         kept, judged = _report.usable(judged)
         _report.deciding_metric(self, judged)
         return kept, judged
@@ -282,7 +323,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _spec(self, source, model):
         """The penalty model, and the attributes that tell of its groups."""
         names, n_final, n_features = source.names, source.n_final, source.n_features
-        fixed = fixed_penalties(self.unpenalized, names, n_features)
+        fixed = fixed_penalties(self.unpenalized, names, n_final, n_features)
         labels, groups = group_labels(self.penalty, names, n_final, n_features, fixed)
         spec = PenaltySpec(
             n_features,
@@ -311,19 +352,17 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             **taus,
         )
 
-    def _settings(self, n_folds):
-        parts = 1 + self._guarded * n_folds
-        share = None if self.max_time is None else self.max_time / parts
-        sharp, seed = not self._guarded, 0
-        if resolve_method(self.method).noisy:
-            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        return Settings(self.method, self.max_iter, self.tol, share, sharp=sharp, seed=seed)
+    def _n_rounds(self, n_folds):
+        """Parts behind the climb, one after another, that share the time."""
+        return rounds(n_folds, effective_n_jobs(self.n_jobs)) if self._guarded else 0
 
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""
-        everything = np.ones((1, len(given.y)), dtype=bool)
-        one = Stack(source.folds(everything, everything), spec)
         key = "alpha" if given.step is None else f"{given.step}__alpha"
+        if stack.left_out and fits[-1].base is None:  # tuned on all rows
+            return [{key: stack.raw_alpha(fit)[0, : source.n_final]} for fit in fits]
+        everything = np.ones((1, len(given.y)), dtype=bool)
+        one = Stack(source.folds(everything, everything), spec, stack)
         models = RungModels(one, stack.reference(), self.method)
         return [{key: models.alpha(fit)[: source.n_final]} for fit in fits]
 

@@ -21,7 +21,7 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
     Parameters
     ----------
     X : {ndarray, CSR matrix or array} of shape (n_samples, n_features), dtype float64
-        Never changed, never centred or densified when sparse.
+        Never changed, never densified when sparse.
     targets : ndarray of shape (n_outputs, n_samples)
         0 and 1 for "binary" (one output), one-hot for "softmax", the targets for "squared".
     loss : {"binary", "softmax", "squared"}
@@ -74,7 +74,5 @@ def _problem(design, targets, loss, alpha, weights):
     alpha = np.minimum(alpha / design.scale[0] ** 2, _LARGEST)
     stand_still = np.zeros((1, design.n_features, 0))
     penalty = LogLinearPenalty(stand_still.sum(axis=2), stand_still, fixed=alpha)
-    data = linear_data(
-        design.rows, LOSSES[loss](targets), weights[None], np.zeros((1, len(weights)))
-    )
+    data = linear_data(design.rows, LOSSES[loss](targets), weights[None], None)
     return LinearProblem(data, penalty, intercept=design.intercept)

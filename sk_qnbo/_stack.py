@@ -1,10 +1,22 @@
 """A stack of folds in the coordinates of the engine: what every rung of the ladder shares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
+from .methods import QNBO
+from .problems import (
+    LOSSES,
+    LinearProblem,
+    LogLinearPenalty,
+    LooProblem,
+    RowSideProblem,
+    RowSpaceProblem,
+    linear_data,
+    row_side_pays,
+    row_space_pays,
+)
 from .problems.design import Design
 
 # positions of the shared coefficients in theta
@@ -38,7 +50,7 @@ class Folds:
 
     Attributes
     ----------
-    X : array, sparse array, or list of those (one a fold)
+    X : array or sparse array of shape (n_rows, n_features)
     targets : ndarray of shape (n_outputs, n_rows)
     loss : {"binary", "softmax", "squared"}
     train, valid : ndarray of shape (n_folds, n_rows)
@@ -55,6 +67,25 @@ class Folds:
     valid: np.ndarray
     index: np.ndarray
     units: Units = Units()
+
+    # what the columns are called and what made them, where folds have matrices of their own
+    names = fitted = None
+
+    @property
+    def n_features(self):
+        return self.X.shape[1]
+
+    def matrices(self):
+        """The matrix of all folds, or an iterator with one a fold."""
+        return self.X
+
+    def take(self, fold, rows):
+        """Rows of one fold's matrix."""
+        return self.X[rows]
+
+    def judged(self):
+        """The same, free of what only fits need."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -83,26 +114,78 @@ class PenaltySpec:
     bounds: tuple = (1e-6, 1e10)
     intercept: bool = True
 
+    def wider(self, n_features):
+        """The same with further columns, a group of their own, at the mean of the co-data."""
+        more = n_features - self.n_features
+        if more == 0:
+            return self
+        new = {"n_features": n_features}
+        if self.labels is not None:
+            new["labels"] = np.append(self.labels, np.full(more, self.n_labels))
+            new["n_labels"] = self.n_labels + 1
+        if self.codata is not None:
+            new["codata"] = np.pad(self.codata, ((0, more), (0, 0)))
+        if self.fixed is not None:
+            new["fixed"] = np.append(self.fixed, np.full(more, np.nan))
+        return replace(self, **new)
+
     def with_fixed(self, alpha):
         """Raw penalties with those that the user fixed."""
         return alpha if self.fixed is None else np.where(np.isnan(self.fixed), alpha, self.fixed)
 
 
 class Stack:
-    """The stack of folds of one search in internal coordinates, for every rung alike."""
+    """The stack of folds of one search in internal coordinates, for every rung alike.
 
-    def __init__(self, folds, spec):
-        self.spec, self.folds = spec, folds
-        self.design = Design.of(folds.X, folds.train > 0, spec.intercept)
-        loss = LOSSES[folds.loss](folds.targets)
-        self.data = linear_data(self.design.rows, loss, folds.train, folds.valid)
-        self.log_variance = self.design.log_variance((folds.train > 0).astype(float))
+    Parameters
+    ----------
+    folds : Folds
+    spec : PenaltySpec
+        Widened where the folds have columns that no main fold has.
+    like : Stack, optional
+        A stack whose internal coordinates serve again if its matrix is the same. They only
+        condition the numbers: what is learnt does not depend on them.
+    precise : bool
+        Whether products with X are in double precision even where single will do.
+    """
+
+    left_out = False
+
+    def __init__(self, folds, spec, like=None, precise=False):
+        spec = spec.wider(folds.n_features)
+        self.spec, self.folds = spec, folds.judged()
+        if like is not None and like.folds.X is folds.X:
+            self.design = like.design
+        else:
+            self.design = Design.of(folds.matrices(), folds.train > 0, spec.intercept)
+        self.log_variance = self._log_variance()
+        if not precise and folds.loss != "squared" and not self._on_row_side(self._data()):
+            self.design = replace(self.design, rows=self.design.rows.single())
+        self.data = self._data()
         self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
         fixed = np.full(spec.n_features, np.nan) if spec.fixed is None else spec.fixed
         # columns whose penalty is tuned and says something: theta is measured from them
         self.tuned = np.isnan(fixed) & ~self.design.constant.all(axis=0)
         if not self.tuned.any():
             self.tuned = np.isnan(fixed)
+
+    def _log_variance(self):
+        return self.design.log_variance((self.folds.train > 0).astype(float))
+
+    def _data(self):
+        loss = LOSSES[self.folds.loss](self.folds.targets)
+        return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
+
+    def _on_row_side(self, data):
+        return row_side_pays(data, self.engine_fixed(), self.spec.intercept)
+
+    def _problem(self, moving, penalty, *prior):
+        kind = LinearProblem
+        if moving and self._on_row_side(self.data):
+            kind = RowSideProblem
+        elif moving and row_space_pays(self.data, self.engine_fixed(), self.spec.intercept):
+            kind = RowSpaceProblem
+        return kind(self.data, penalty, *prior, intercept=self.spec.intercept)
 
     @property
     def large(self):
@@ -119,16 +202,20 @@ class Stack:
         spec, s = self.spec, self.log_variance
         mean, spread = reference
         codata = np.zeros((spec.n_features, 0)) if spec.codata is None else spec.codata
+        s = s if phi is None else np.broadcast_to(s, phi.shape)
         columns = [np.ones_like(s), (s - mean) / spread, np.zeros_like(s) if phi is None else phi]
         columns += [np.broadcast_to(c, s.shape) for c in codata.T]
         offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
-        fixed = None if spec.fixed is None else self.engine_alpha(spec.fixed)
         return LogLinearPenalty(
-            offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, fixed
+            offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, self.engine_fixed()
         )
 
-    def problem(self, reference, phi=None, rung=None, unit=1.0):
-        """The bilevel problem of a rung; ``unit`` is what one log-likelihood is worth in loss."""
+    def problem(self, reference, phi=None, rung=None, unit=1.0, moving=True):
+        """The bilevel problem of a rung.
+
+        ``unit`` is what one log-likelihood is worth in loss; ``moving`` says whether the method
+        bears coordinates that follow theta.
+        """
         penalty = self.penalty(reference, phi)
         center, precision = np.zeros((2, penalty.n_upper))
         if rung is not None:
@@ -138,34 +225,38 @@ class Stack:
             precision[penalty.n_shared :] = 0.0 if np.isinf(rung.tau) else rung.tau
         # the level is measured at a column of unit variance, and is held from below only
         center[LEVEL] += reference[0]
-        return LinearProblem(
-            self.data,
-            penalty,
-            precision * (unit / self.n_rows),
-            center,
-            np.arange(penalty.n_upper) == LEVEL,
-            self.spec.intercept,
-        )
+        one_sided = np.arange(penalty.n_upper) == LEVEL
+        return self._problem(moving, penalty, precision * (unit / self.n_rows), center, one_sided)
 
     def raw_alpha(self, fit):
         """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
-        phi = None if fit.base is None else self.phi(fit.base.result.point)
+        phi = None if fit.base is None else self.pilot(fit.base)
         return self.user_alpha(self.penalty(self.reference(), phi).alpha(fit.theta))
 
     def user_alpha(self, alpha):
         """Penalties in the user's units from those of the engine."""
         return self.spec.with_fixed(alpha * self.design.scale**2 * self.folds.units.weight)
 
+    def engine_fixed(self):
+        """Penalties of internal columns that the user fixed, None where all are tuned."""
+        return None if self.spec.fixed is None else self.engine_alpha(self.spec.fixed)
+
     def engine_alpha(self, alpha):
         """Penalties of internal columns from those in the user's units."""
         return alpha / self.design.scale**2 / self.folds.units.weight
 
+    def pilot(self, fit):
+        """The adaptive column from a rung that was tuned here, ``(n_folds, n_features)``."""
+        return self.phi(fit.result.point)
+
     def phi(self, point):
         """The adaptive column from a pilot fit: minus the log of the relative squared size.
 
+        A size is that of a coefficient on the column standardised by the fold's own rows.
         Sizes are relative to the features whose penalty is tuned; the others get zero.
         """
-        W = point.W[..., : self.spec.n_features]
+        deviation = np.exp(0.5 * self.log_variance) / self.design.scale
+        W = point.W[..., : self.spec.n_features] * deviation[:, None]
         if self.folds.loss == "softmax":  # one shift of all classes changes no prediction
             W = W - W.mean(axis=1, keepdims=True)
         size = np.square(W).sum(axis=1)
@@ -173,6 +264,61 @@ class Stack:
         phi = -np.log(size / np.maximum(mean, np.finfo(float).tiny) + EPS_ADAPTIVE)
         phi = phi - phi[:, self.tuned].mean(axis=1, keepdims=True)
         return np.where(self.tuned, phi, 0.0)
+
+
+class LooStack(Stack):
+    """A stack of one, the fit on all rows of ``folds``, judged by leave-one-out.
+
+    The adaptive column must not have seen the rows that judge it: it comes from pilots in folds
+    as ever. With it there is a fit on all rows for each pilot, which judges the rows
+    that this pilot has not seen.
+
+    Parameters
+    ----------
+    folds : Folds of one
+    spec : PenaltySpec
+    pilots : callable
+        Gives the folds of the pilots, on the same rows.
+    like : Stack, optional
+    """
+
+    left_out = True
+
+    def __init__(self, folds, spec, pilots, like=None):
+        self._pilots, self._known, self._before, self._like = pilots, {}, None, like
+        super().__init__(folds, spec, like, precise=True)
+
+    @cached_property
+    def pilots(self):
+        """The stack of the pilots."""
+        return Stack(self._pilots(), self.spec, self, precise=True)
+
+    def pilot(self, fit):
+        if fit.rung.name not in self._known:
+            problem = self.pilots.problem(self.reference())
+            point = QNBO(tol=1e-6).fit_lower(problem, fit.theta).point
+            self._known[fit.rung.name] = self.pilots.phi(point)
+        return self._known[fit.rung.name]
+
+    def predictions(self, fit):
+        """Each row as a rung tuned here predicts it without it, ``(n_outputs, n_rows)``."""
+        phi = None if fit.base is None else self.pilot(fit.base)
+        return self.problem(self.reference(), phi).predictions(fit.theta, fit.result.point)
+
+    def _log_variance(self):
+        if self._like is not None:
+            return super()._log_variance()
+        return 2.0 * np.log(self.design.scale)  # the variance that the design divides by
+
+    def _data(self):
+        loss = LOSSES[self.folds.loss](self.folds.targets)
+        return linear_data(self.design.rows, loss, self.folds.train, None)
+
+    def _problem(self, moving, penalty, *prior):
+        judge = (self.folds if len(penalty.offset) == 1 else self.pilots.folds).valid
+        new = LooProblem(self.data, judge, penalty, *prior, intercept=self.spec.intercept)
+        self._before = new if self._before is None else new.remember(self._before)
+        return new
 
 
 def inner_splits(train, valid, outer):
@@ -186,10 +332,12 @@ def inner_splits(train, valid, outer):
 
     Returns
     -------
-    train, valid : ndarray of bool of shape (at most n_folds - 1, n_rows)
+    masks : tuple (train, valid) of ndarray of bool of shape (at most n_folds - 1, n_rows)
+    members : ndarray of int
+        The other folds that they come from.
     """
     inside = train[outer]
     others = np.arange(len(train)) != outer
     inner_train, inner_valid = train[others] & inside, valid[others] & inside
     use = inner_train.any(axis=1) & inner_valid.any(axis=1)
-    return inner_train[use], inner_valid[use]
+    return (inner_train[use], inner_valid[use]), np.flatnonzero(others)[use]

@@ -170,39 +170,10 @@ class MultiPenaltyLogisticRegression(MultiPenaltyClassifier):
     [[0.958 0.   ]] ['b']
     """
 
-    def __init__(
-        self, alpha=1.0, *, fit_intercept=True, class_weight=None, max_iter=1000, tol=1e-8
-    ):
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.max_iter = max_iter
-        self.tol = tol
-
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Labels of two classes or more.
-        sample_weight : float or array-like of shape (n_samples,), default=None
-            A row of weight two counts like two rows.
-
-        Returns
-        -------
-        self : MultiPenaltyLogisticRegression
-        """
-        X, codes, weights = self._encoded(X, y, sample_weight)
-        n_classes = len(self.classes_)
+    def _targets(self, codes, n_classes):
         if n_classes == 2:
-            targets, loss = codes[None, :], "binary"
-        else:
-            targets, loss = codes == np.arange(n_classes)[:, None], "softmax"
-        coef, intercept = self._solved(X, targets.astype(np.float64), loss, weights)
-        self._set_coefficients(coef, intercept)
-        return self
+            return codes[None, :], "binary"
+        return codes == np.arange(n_classes)[:, None], "softmax"
 
     def predict_proba(self, X):
         """Probability of each class; every row sums to one.
@@ -290,33 +261,6 @@ class MultiPenaltyRidgeClassifier(MultiPenaltyClassifier):
     [[0.667 0.   ]] ['b']
     """
 
-    def __init__(
-        self, alpha=1.0, *, fit_intercept=True, class_weight=None, max_iter=1000, tol=1e-8
-    ):
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.max_iter = max_iter
-        self.tol = tol
-
-    def fit(self, X, y, sample_weight=None):
-        """Fit the model.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Labels of two classes or more.
-        sample_weight : float or array-like of shape (n_samples,), default=None
-            A row of weight two counts like two rows.
-
-        Returns
-        -------
-        self : MultiPenaltyRidgeClassifier
-        """
-        X, codes, weights = self._encoded(X, y, sample_weight)
-        member = codes == np.arange(len(self.classes_))[:, None]
-        signs = np.where(member[1:] if len(member) == 2 else member, 1.0, -1.0)
-        coef, intercept = self._solved(X, signs, "squared", weights)
-        self._set_coefficients(coef, intercept)
-        return self
+    def _targets(self, codes, n_classes):
+        member = codes == np.arange(n_classes)[:, None]
+        return np.where(member[1:] if n_classes == 2 else member, 1.0, -1.0), "squared"

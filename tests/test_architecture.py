@@ -128,7 +128,7 @@ def broken_rules(layer, found):
             yield f"{'.'.join(found.parts)} is private"
         if found.root == "sklearn" and layer not in USES_SKLEARN:
             yield "scikit-learn stays in the front modules"
-        if found.root == "joblib" and layer not in USES_SKLEARN | {"_crossfit"}:
+        if found.root == "joblib" and layer not in USES_SKLEARN:
             yield "joblib stays in the front modules"
         if found.root == "matplotlib" and (layer != "display" or found.at_module_level):
             yield "matplotlib is optional: import it inside a function of display"

@@ -1,5 +1,6 @@
-"""What the benchmarks share: a cache of JSON lines, loss ratios and markdown tables."""
+"""What the benchmarks share: options, a cache of JSON lines, loss ratios and markdown tables."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -8,6 +9,22 @@ from joblib import Parallel, delayed
 from sklearn.metrics import log_loss, mean_squared_error
 
 FLOOR = 1e-3  # losses below count as this: a ratio of two perfect fits says nothing
+
+
+def parser_of(doc, out):
+    """Parser with the first line of a benchmark's text and the options that all have."""
+    parser = argparse.ArgumentParser(description=doc.split("\n")[0])
+    parser.add_argument("--out", default=out, help="cache of results")
+    parser.add_argument("--report", action="store_true", help="print tables, run nothing")
+    parser.add_argument("--markdown", help="also write the report to this file")
+    return parser
+
+
+def run_and_report(run, report, args):
+    """Run what the cache lacks, unless only the report is asked for, and report."""
+    if not args.report:
+        run(args)
+    report(args)
 
 
 def read(path):

@@ -19,7 +19,6 @@ than a minute of CPU time is given up. In the two made sets the groups truly dif
 signal, many of noise. They count apart.
 """
 
-import argparse
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -27,7 +26,17 @@ from time import process_time
 
 import numpy as np
 import pandas as pd
-from common import FLOOR, geometric_mean, markdown, ratio_table, read, run_missing, test_loss
+from common import (
+    FLOOR,
+    geometric_mean,
+    markdown,
+    parser_of,
+    ratio_table,
+    read,
+    run_and_report,
+    run_missing,
+    test_loss,
+)
 from datasets import Task, default_folder, load_set, split
 from peers import time_limit
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -190,20 +199,14 @@ def _counts(records):
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", default="groups_results.jsonl", help="cache of results")
+    parser = parser_of(__doc__, "groups_results.jsonl")
     parser.add_argument("--data", default=default_folder(), type=Path, help="folder of data sets")
     parser.add_argument("--sets", nargs="+", help="only these sets")
     parser.add_argument("--splits", type=int, default=SPLITS, help="how many random splits")
-    parser.add_argument("--report", action="store_true", help="print tables, run nothing")
-    parser.add_argument("--markdown", help="also write the report to this file")
     args = parser.parse_args()
     args.sets = args.sets or [*(REAL if args.data else ()), *MADE]
     return args
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    if not arguments.report:
-        run(arguments)
-    report(arguments)
+    run_and_report(run, report, parse_args())

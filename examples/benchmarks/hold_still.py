@@ -22,7 +22,7 @@ from scipy.special import expit
 from sklearn.datasets import load_breast_cancer
 
 from sk_qnbo import METHODS, CountedProblem
-from sk_qnbo.problems import LOSSES, LinearProblem, LogLinearPenalty, Quadratic, RowData, Rows
+from sk_qnbo.problems import LOSSES, LinearProblem, LogLinearPenalty, Quadratic, RowData, rows_of
 
 SECONDS = 20.0  # of a method on a problem
 
@@ -37,7 +37,7 @@ def breast_cancer(log_alpha=1.0, spread=1.5, n_folds=5):
     penalty = LogLinearPenalty(
         np.zeros((n_folds, d)), np.zeros((n_folds, d, 0)), np.arange(d), n_labels=d
     )
-    data = RowData(Rows(X), LOSSES["binary"](y[None]), 1.0 - valid, valid)
+    data = RowData(rows_of(X), LOSSES["binary"](y[None]), 1.0 - valid, valid)
     theta = log_alpha + spread * np.random.default_rng(1).standard_normal(d)
     return LinearProblem(data, penalty), theta, dense_hypergradient(X, y, valid, theta)
 

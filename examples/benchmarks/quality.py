@@ -17,14 +17,22 @@ the scaler as a second choice; the others are described in ``peers.py``. ``scale
 the report reads that file alone.
 """
 
-import argparse
 from itertools import product
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 import pandas as pd
-from common import FLOOR, geometric_mean, markdown, ratio_table, read, run_missing, test_loss
+from common import (
+    FLOOR,
+    geometric_mean,
+    markdown,
+    parser_of,
+    ratio_table,
+    read,
+    run_missing,
+    test_loss,
+)
 from datasets import default_folder, list_sets, load_set, split
 from peers import PEERS, TIME_LIMIT, NotApplicableError, time_limit
 from sklearn.base import clone
@@ -216,16 +224,13 @@ def rung_choice(records):
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", default="quality_results.jsonl", help="cache of results")
+    parser = parser_of(__doc__, "quality_results.jsonl")
     parser.add_argument("--data", default=default_folder(), type=Path, help="folder of data sets")
     parser.add_argument("--methods", nargs="+", default=list(JOBS), choices=list(JOBS))
     parser.add_argument("--sets", nargs="+", help="only these sets")
     parser.add_argument("--splits", nargs="+", type=int, help="numbers of the random splits")
     parser.add_argument("--quick", action="store_true", help="12 sets, 2 splits")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--report", action="store_true", help="print tables instead of running")
-    parser.add_argument("--markdown", help="also write the report to this file")
     args = parser.parse_args()
     args.splits = args.splits or list(range(QUICK_SPLITS if args.quick else SPLITS))
     return args

@@ -16,7 +16,6 @@ CPU time. Products are those of X with a vector for every fold and output, as th
 folds counts them (``history_``, without the cross-fit); forming X'WX counts a product a column.
 """
 
-import argparse
 import warnings
 from dataclasses import dataclass
 from functools import cache, partial
@@ -26,7 +25,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
-from common import markdown, read, run_missing
+from common import markdown, parser_of, read, run_and_report, run_missing
 from datasets import default_folder, load_set
 from peers import time_limit
 from scipy.sparse import csr_matrix, issparse
@@ -243,13 +242,10 @@ def work(records):
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", default="speed_results.jsonl", help="cache of results")
+    parser = parser_of(__doc__, "speed_results.jsonl")
     parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="three small sizes, one repeat")
-    parser.add_argument("--report", action="store_true", help="print tables, run nothing")
-    parser.add_argument("--markdown", help="also write the report to this file")
     args = parser.parse_args()
     if args.quick:
         args.sizes, args.repeats = QUICK_SIZES, 1
@@ -257,7 +253,4 @@ def parse_args():
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    if not arguments.report:
-        run(arguments)
-    report(arguments)
+    run_and_report(run, report, parse_args())

@@ -1,17 +1,19 @@
 """Factors of stacked positive definite matrices, applied to a whole stack at once."""
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri
+from scipy.linalg.lapack import dpotrf, dpotrs, dtrtri
 
 _TINY = np.finfo(float).tiny
 # a diagonal entry this small beside the others is zero up to rounding
 _ZERO = 1e-14
+# order up to which an inverse root is worth its making: one product then serves the whole stack
+_SMALL = 100
 
 
-def _inverse_root(matrix):
-    """Inverse of the lower Cholesky factor; a singular matrix is lifted until it has one.
+def _root(matrix):
+    """Lower Cholesky factor of a matrix scaled to a unit diagonal, and the scale.
 
-    Worked on with a unit diagonal, so that a huge penalty on one coefficient
+    A singular matrix is lifted until it has one. Scaled so, a huge penalty on one coefficient
     neither hides nor lifts the others.
     """
     diagonal = np.diagonal(matrix)
@@ -22,14 +24,12 @@ def _inverse_root(matrix):
     lift = 0.0
     while lift <= 10.0 * len(matrix):
         root, failed = dpotrf(matrix, lower=1, clean=1)
-        if not failed:
-            inverse, failed = dtrtri(root, lower=1)
-            if not failed and np.isfinite(inverse).all():
-                return inverse * shrink
+        if not failed and np.isfinite(root[-1]).all() and np.diagonal(root).min() > _ZERO:
+            return root, shrink
         step = max(10.0 * lift, 1e-14)
         matrix = matrix + (step - lift) * np.eye(len(matrix))
         lift = step
-    return np.diag(shrink)  # not a number anywhere: the residual will say so
+    return np.eye(len(matrix)), shrink  # not a number anywhere: the residual will say so
 
 
 class DenseFactor:
@@ -42,13 +42,31 @@ class DenseFactor:
     def __init__(self, matrices):
         self.batch = matrices.shape[:2]
         flat = matrices.reshape(-1, *matrices.shape[2:])
-        self.roots = np.stack([_inverse_root(M) for M in flat])
+        roots = [_root(M) for M in flat]
+        self._apply = _by_products(roots) if flat.shape[-1] <= _SMALL else _by_backsolves(roots)
 
     def solve(self, v):
         A, B = self.batch
         K, C, N = v.shape
+        if self.batch == (K, C):
+            return self._apply(v.reshape(K * C, 1, N)).reshape(v.shape)
         grouped = v.reshape(A, K // A, B, C // B, N).transpose(0, 2, 1, 3, 4)
-        flat = grouped.reshape(A * B, -1, N)
-        flat = (flat @ self.roots.transpose(0, 2, 1)) @ self.roots
+        flat = self._apply(grouped.reshape(A * B, -1, N))
         flat = flat.reshape(A, B, K // A, C // B, N).transpose(0, 2, 1, 3, 4)
         return flat.reshape(K, C, N)
+
+
+def _by_products(roots):
+    inverse = np.stack([dtrtri(root, lower=1)[0] * shrink for root, shrink in roots])
+    transposed = inverse.transpose(0, 2, 1)
+    return lambda flat: (flat @ transposed) @ inverse
+
+
+def _by_backsolves(roots):
+    def apply(flat):
+        out = np.empty_like(flat)
+        for (root, shrink), v, u in zip(roots, flat, out, strict=True):
+            u[:] = (dpotrs(root, (v * shrink).T, lower=1)[0] * shrink[:, None]).T
+        return out
+
+    return apply

@@ -17,6 +17,15 @@ def _average(diagonal, like):
     return diagonal
 
 
+# how far, as a ratio, the diagonals of a stack may be apart where one factor serves them all
+_APART = 2.0
+
+
+def _apart(diagonal):
+    """Whether the members of the stack need factors of their own, though their data be shared."""
+    return bool((diagonal.max(axis=0) > _APART * diagonal.min(axis=0)).any())
+
+
 class CholeskyStart:
     """``A + diag`` by Cholesky, for blocks ``A (1 or n_stack, 1 or n_blocks, D, D)``."""
 
@@ -27,7 +36,8 @@ class CholeskyStart:
         A = self.A
         stack, length = diagonal.shape
         blocks = diagonal.reshape(stack, length // A.shape[-1], A.shape[-1])
-        diag = _average(blocks, A.shape)
+        stack = stack if _apart(blocks) else A.shape[0]
+        diag = _average(blocks, (stack, A.shape[1]))
         H = np.array(np.broadcast_to(A, diag.shape[:2] + A.shape[2:]))
         at = np.arange(A.shape[-1])
         H[..., at, at] += diag
@@ -143,4 +153,39 @@ class _Woodbury:
         return u
 
 
-STARTS = {"cholesky": CholeskyStart, "woodbury": WoodburyStart, "diagonal": DiagonalStart}
+class RowSpaceStart:
+    """The penalties alone, for steps ``[s, K s]`` and gradients ``[K r, r] / 2`` in row space.
+
+    ``D^-1 X' r`` has the row values r: the halves change places. What is unpenalised has the
+    data's Hessian.
+    """
+
+    def __init__(self, problem, w, shared=False, full=False):
+        self.shape, self.n_rows = problem.shape, problem.n_rows
+        free = problem.free_hessian(w)
+        self.free = DenseFactor(free) if free.size else None
+
+    def factor(self, diagonal):
+        return _Swap(self.shape, self.n_rows, self.free)
+
+
+class _Swap:
+    rough = True
+
+    def __init__(self, shape, n_rows, free):
+        self.shape, self.n_rows, self.free = shape, n_rows, free
+
+    def solve(self, v):
+        n, v = self.n_rows, v.reshape(self.shape)
+        parts = [2.0 * v[..., n : 2 * n], 2.0 * v[..., :n]]
+        if self.free is not None:
+            parts.append(self.free.solve(v[..., 2 * n :]))
+        return np.concatenate(parts, axis=2).reshape(len(v), -1)
+
+
+STARTS = {
+    "cholesky": CholeskyStart,
+    "woodbury": WoodburyStart,
+    "diagonal": DiagonalStart,
+    "row space": RowSpaceStart,
+}

@@ -6,10 +6,13 @@ from .counting import CountedProblem
 from .data import MomentData, RowData
 from .few_shot import FewShot
 from .linear import LinearProblem, linear_data
+from .loo import LooProblem
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
 from .penalties import LogLinearPenalty
 from .quadratic import Quadratic
-from .rows import FoldRows, Rows
+from .row_side import RowSideProblem, row_side_pays
+from .row_space import RowSpaceProblem, row_space_pays
+from .rows import DenseRows, FoldRows, SparseRows, rows_of
 
 __all__ = [
     "BilevelProblem",
@@ -17,15 +20,22 @@ __all__ = [
     "CountedProblem",
     "DataCleaning",
     "FewShot",
+    "DenseRows",
     "FoldRows",
     "LOSSES",
     "LinearProblem",
     "LogLinearPenalty",
+    "LooProblem",
     "MomentData",
     "Quadratic",
     "RowData",
-    "Rows",
+    "RowSideProblem",
+    "RowSpaceProblem",
     "SoftmaxLogLoss",
+    "SparseRows",
     "SquaredLoss",
     "linear_data",
+    "row_side_pays",
+    "row_space_pays",
+    "rows_of",
 ]

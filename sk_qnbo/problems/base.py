@@ -11,7 +11,7 @@ class StartPlan:
 
     Attributes
     ----------
-    kind : {"cholesky", "woodbury", "diagonal"}
+    kind : {"cholesky", "woodbury", "diagonal", "row space"}
     shared : bool
         One data Hessian for the whole stack instead of one each.
     patience : int
@@ -104,6 +104,10 @@ class BilevelProblem:
         """Diagonal of the part of the lower Hessian that ``theta`` does not move."""
         return self.curvature_bound(np.zeros(self.n_upper))
 
+    def values_along(self, theta, q, values):
+        """Upper values with coordinate q of theta at each of ``values``; None where not cheap."""
+        return None
+
     def batch(self, part, n_parts):
         """One of ``n_parts`` shares of the terms, as a problem like this one.
 
@@ -131,9 +135,21 @@ class BilevelProblem:
         return np.zeros((self.n_stack, self.n_lower))
 
     # -- points -------------------------------------------------------------------------------
+    # whether a point of one theta must be carried before it serves at another, and curvature
+    # learnt at one theta is void at the next
+    coordinates_follow_theta = False
+
     def at(self, w):
         """Point at the array ``w``."""
         return w
+
+    def carry(self, theta, point):
+        """The point as it stands under ``theta``; itself, unless coordinates follow theta."""
+        return point
+
+    def settled(self, point):
+        """The point without what is only remembered for speed."""
+        return point
 
     def array(self, point):
         """Array ``(n_stack, n_lower)`` of a point."""

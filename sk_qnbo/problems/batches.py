@@ -5,7 +5,6 @@ import copy
 import numpy as np
 
 from .data import RowData
-from .rows import FoldRows, Rows
 
 
 def deal(roles, n_parts, seed=0):
@@ -44,7 +43,7 @@ def batches(problem, n_parts):
 
 def _restricted(data, rows, n_parts):
     some = RowData(
-        _part_of(data.rows, rows, n_parts),
+        data.rows.part(rows, 1.0 / n_parts),
         part_loss(data.loss, rows),
         n_parts * data.train[:, rows],
         data.valid[:, rows],
@@ -56,29 +55,3 @@ def _restricted(data, rows, n_parts):
 def part_loss(loss, rows):
     """The same loss on some of the rows."""
     return type(loss)(loss.targets[:, rows])
-
-
-def _part_of(X, rows, n_parts):
-    if not isinstance(X, FoldRows):
-        return PartRows(X, rows, n_parts)
-    part = copy.copy(X)
-    part.folds = [PartRows(fold, rows, n_parts) for fold in X.folds]
-    part.n_rows = len(rows)
-    return part
-
-
-class PartRows(Rows):
-    """Some rows of a matrix, one of ``n_parts``; what they multiply counts into the whole."""
-
-    def __init__(self, whole, rows, n_parts):
-        self._whole, self._n_parts, self._products = whole, n_parts, 0
-        super().__init__(whole.X[rows])
-
-    @property
-    def products(self):
-        return self._products
-
-    @products.setter
-    def products(self, value):
-        self._whole.products += (value - self._products) / self._n_parts
-        self._products = value

@@ -7,9 +7,9 @@ import numpy as np
 from scipy.special import expit
 
 from .base import BilevelProblem
-from .batches import PartRows, deal, part_loss
+from .batches import deal, part_loss
 from .losses import LOSSES
-from .rows import Rows
+from .rows import rows_of
 
 
 class _CleaningPoint:
@@ -53,8 +53,8 @@ class DataCleaning(BilevelProblem):
                 f"ridge must be positive, got {ridge!r}: where all weights vanish it is all that "
                 "keeps the lower level convex."
             )
-        self.rows, self.loss = Rows(X), LOSSES[loss](targets)
-        self.valid_rows, self.valid_loss = Rows(X_valid), LOSSES[loss](targets_valid)
+        self.rows, self.loss = rows_of(X), LOSSES[loss](targets)
+        self.valid_rows, self.valid_loss = rows_of(X_valid), LOSSES[loss](targets_valid)
         self.n_upper, self.ridge = self.rows.n_rows, ridge * self.rows.n_rows
         self.shape = (1, len(np.asarray(targets)), self.rows.n_columns)
         self.n_lower = self.shape[1] * self.shape[2]
@@ -90,8 +90,8 @@ class DataCleaning(BilevelProblem):
     def _of(self, train, valid, n_parts):
         some = copy.copy(self)
         some._batches, some.index = {}, self.index[train]
-        some.rows, some.loss = PartRows(self.rows, train, n_parts), part_loss(self.loss, train)
-        some.valid_rows = PartRows(self.valid_rows, valid, n_parts)
+        some.rows, some.loss = self.rows.part(train, 1.0 / n_parts), part_loss(self.loss, train)
+        some.valid_rows = self.valid_rows.part(valid, 1.0 / n_parts)
         some.valid_loss = part_loss(self.valid_loss, valid)
         some.scale, some.valid_scale = n_parts * self.scale, n_parts * self.valid_scale
         return some

@@ -25,18 +25,20 @@ class RowData:
     loss : one of the losses of ``problems.losses``
     train : ndarray of shape (n_stack, n_rows)
         Weight of each row in each fold's fit, zero where it is left out.
-    valid : ndarray of shape (n_stack, n_rows)
-        Weight of each row in each fold's validation loss; scaled to sum to one.
+    valid : ndarray of shape (n_stack, n_rows) or None
+        Weight of each row in each fold's validation loss; scaled to sum to one. None where
+        nothing is judged, or elsewhere (leave-one-out).
     """
 
     def __init__(self, rows, loss, train, valid):
         self.rows, self.loss, self.train = rows, loss, train
-        total = valid.sum(axis=1, keepdims=True)
-        self.valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
+        if valid is not None:
+            total = valid.sum(axis=1, keepdims=True)
+            self.valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
         # predictions of a fold's own matrix cannot share a reference with other folds
-        self.can_share = not hasattr(rows, "folds")
+        self.can_share = rows.shared
 
     @property
     def products(self):
@@ -44,6 +46,10 @@ class RowData:
 
     def at(self, W):
         return _RowPoint(W, self.rows.predict(W), self.loss)
+
+    def predictions(self, point):
+        """Linear predictions of all rows, ``(n_stack, n_outputs, n_rows)``."""
+        return point.z
 
     def line(self, point, P):
         q = self.rows.predict(P)
@@ -113,6 +119,11 @@ class RowData:
         return np.broadcast_to(h, (self.n_stack, self.n_outputs, self.n_columns))
 
 
+def _tiny_rest(part, whole):
+    """Whether a difference that leaves ``part`` of ``whole`` would leave few of its digits."""
+    return bool((part.sum(axis=1) < 0.1 * whole.sum(axis=1)).any())
+
+
 class _MomentPoint:
     def __init__(self, W, GW):
         self.W, self.GW = W, GW
@@ -127,15 +138,29 @@ class MomentData:
         self.rows, self.loss, self.train = rows, loss, train
         self.n_stack, self.n_outputs = len(train), loss.n_outputs
         self.n_columns = rows.n_columns
-        total = valid.sum(axis=1, keepdims=True)
-        self.valid = valid = valid / np.where(total > 0, total, 1.0) / loss.mean_over
-        self.G, self.c, self.yy = self._moments(train)
-        self.Gv, self.cv, self.yyv = self._moments(valid)
+        if valid is None:
+            self.G, self.c, self.yy = self._moments(train)
+            return
+        total = valid.sum(axis=1) * loss.mean_over
+        share = 1.0 / np.where(total > 0, total, 1.0)
+        self.valid = share[:, None] * valid
+        left_out = self._moments(valid)
+        self.G, self.c, self.yy = self._moments_of_train(valid, left_out)
+        self.Gv, self.cv, self.yyv = (m * share.reshape(-1, *[1] * (m.ndim - 1)) for m in left_out)
 
     def _moments(self, weights):
         Y = self.loss.targets
         c = self.rows.pull(weights[:, None] * Y)
         return self.rows.gram(weights), c, np.einsum("kn,cn->k", weights, Y * Y)
+
+    def _moments_of_train(self, valid, left_out):
+        """What a fold fits is what all rows say less what the fold leaves out, where that holds."""
+        weights = self.train + valid
+        if not self.rows.shared or np.ptp(weights, axis=0).any() or _tiny_rest(self.train, weights):
+            return self._moments(self.train)
+        return (
+            whole - part for whole, part in zip(self._moments(weights[:1]), left_out, strict=True)
+        )
 
     @property
     def products(self):
@@ -143,6 +168,10 @@ class MomentData:
 
     def at(self, W):
         return _MomentPoint(W, W @ self.G)
+
+    def predictions(self, point):
+        """Linear predictions of all rows, ``(n_stack, n_outputs, n_rows)``."""
+        return self.rows.predict(point.W)
 
     def line(self, point, P):
         GP = P @ self.G

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from .rows import FoldRows, Rows
+from .rows import DenseRows, FoldRows, SparseRows
 
 # a column whose variance is this small beside its mean square is constant up to rounding
 _CONSTANT = 1e-14
+# Sparse columns whose squared mean is beyond this many variances are centred, as accuracy is lost
+# otherwise. They are sparse in name only: with a share z of zeros the ratio is at most (1 - z) / z,
+# so that fewer than 1 % of their entries are filled in.
+_FULL = 100.0
 
 
 @dataclass(frozen=True)
 class Design:
-    """Centred, scaled columns (sparse ones only scaled), with a column of ones for the intercept.
+    """Centred, scaled columns, with a column of ones for the intercept.
+
+    Sparse columns are only scaled, but for those that have next to no zeros.
 
     Attributes
     ----------
@@ -33,30 +39,35 @@ class Design:
 
     @classmethod
     def of(cls, X, used, intercept):
-        """Design of a matrix, or of a list with one matrix a fold.
+        """Design of a matrix, or of an iterable with one matrix a fold.
 
         Parameters
         ----------
-        X : array or sparse array of shape (n_rows, n_features), or a list of those
+        X : array or sparse array of shape (n_rows, n_features), or an iterable of those
         used : ndarray of shape (n_folds, n_rows) of bool
             Rows from which center and scale are taken.
         intercept : bool
         """
-        if isinstance(X, list):
+        if not hasattr(X, "shape"):
             parts = [cls.of(x, u[None], intercept) for x, u in zip(X, used, strict=True)]
-            rows = FoldRows([p.rows.X for p in parts])
+            rows = FoldRows([p.rows for p in parts])
             joined = [
                 np.concatenate([getattr(p, name) for p in parts])
                 for name in ("center", "scale", "constant")
             ]
             return cls(rows, joined[0], joined[1], intercept, joined[2])
-        some = used.any(axis=0)
-        mean, variance = _moments(X, some[None].astype(float))
+        sparse = sp.issparse(X)
+        plain = SparseRows(_canonical(X)) if sparse else DenseRows(X)
+        mean, variance = plain.moments(used.any(axis=0)[None].astype(float))
         constant = variance <= _CONSTANT * (mean**2 + variance)
         scale = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
-        centred = intercept and not sp.issparse(X)
-        center = mean if centred else np.zeros_like(mean)
-        rows = Rows(_internal(X, center[0], scale[0], intercept))
+        centred = intercept & (_nearly_full(mean, variance) if sparse else True)
+        center = np.where(centred, mean, 0.0)
+        if sparse:
+            X = plain.X - _in_every_row(center[0], len(used[0])) if center.any() else plain.X
+            rows = SparseRows(X, scale[0], intercept)
+        else:
+            rows = DenseRows(_internal(X, center[0], scale[0], intercept))
         return cls(rows, center, scale, intercept, constant)
 
     @property
@@ -68,13 +79,7 @@ class Design:
 
         A column that is constant there borrows the variance it has over all rows.
         """
-        folds = getattr(self.rows, "folds", None)
-        d = self.n_features
-        if folds is None:
-            variance = _moments(self.rows.X, weights)[1][:, :d]
-        else:
-            parts = [_moments(f.X, w[None])[1] for f, w in zip(folds, weights, strict=True)]
-            variance = np.concatenate(parts)[:, :d]
+        variance = self.rows.moments(weights)[1][:, : self.n_features]
         return np.log(np.where(variance > 1e-12, variance, 1.0)) + 2.0 * np.log(self.scale)
 
     def raw(self, W, fold=0):
@@ -98,26 +103,30 @@ class Design:
         return coef, W[..., d] - coef @ self.center[own]
 
 
-def _moments(X, weights):
-    """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
-    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    mean = np.asarray((X.T @ weights.T).T)
-    if sp.issparse(X):
-        square = np.asarray((X.multiply(X).T @ weights.T).T)
-        return mean, np.maximum(square - mean**2, 0.0)
-    shift = mean.mean(axis=0)  # differences from a common shift keep their digits
-    moved = X - shift
-    square = weights @ np.square(moved)
-    return mean, np.maximum(square - (mean - shift) ** 2, 0.0)
+def _canonical(X):
+    """The sparse matrix with each entry stored once; squares are taken of what is stored."""
+    if X.has_canonical_format:
+        return X
+    X = sp.csr_array(X, copy=True)
+    X.sum_duplicates()
+    return X
+
+
+def _nearly_full(mean, variance):
+    return mean**2 > _FULL * variance
 
 
 def _internal(X, center, scale, intercept):
     n, d = X.shape
-    if sp.issparse(X):
-        X = sp.csr_array(X, dtype=float, copy=True)
-        X.data /= scale[X.indices]
-        return sp.hstack([X, np.ones((n, 1))], format="csr") if intercept else X
     out = np.ones((n, d + intercept))
     np.subtract(X, center, out=out[:, :d])
     out[:, :d] /= scale
     return out
+
+
+def _in_every_row(values, n_rows):
+    """Sparse matrix of which every row holds the same values."""
+    at = np.flatnonzero(values)
+    ends = np.arange(n_rows + 1) * len(at)
+    cells = np.tile(values[at], n_rows), np.tile(at, n_rows), ends
+    return sp.csr_array(cells, shape=(n_rows, len(values)))

@@ -85,11 +85,8 @@ class LinearProblem(BilevelProblem):
             shared = self.data.can_share and self.n_lower > MAX_OWN
             # a new start costs d products for each of its blocks, at matrix speed
             patience = 3 + d // (8 * (self.n_stack if shared else 1))
-            full = self.coupled and self.n_lower <= MAX_FULL
-            if self.coupled and not full:
-                patience += ROUGH  # blocks leave the couplings to the pairs, which take steps
-            slack = 1.0 if full or not self.coupled else BLOCK_SLACK
-            return StartPlan("cholesky", shared, patience, constant, full, slack)
+            full, more, slack = coupling(self)
+            return StartPlan("cholesky", shared, patience + more, constant, full, slack)
         if n <= MAX_WOODBURY:
             # a kernel costs n products; the factors behind it are free of the columns
             each = n * (self.data.rows.size + self.data.n_outputs * n * n)
@@ -158,7 +155,7 @@ class LinearProblem(BilevelProblem):
     def prior_gradient(self, theta):
         return self.precision * self._off_center(theta)
 
-    def fold_values(self, w):
+    def fold_values(self, theta, w):
         """Validation loss of each fold, shape ``(n_stack,)``."""
         return self.data.valid_value(w)
 
@@ -188,7 +185,7 @@ class LinearProblem(BilevelProblem):
     def _anchored(self, H):
         """Take the flat direction (one constant on all classes' intercepts) out of ``H``."""
         if self.intercept:
-            D = self.data.n_columns
+            D = self.shape[2]
             at = np.arange(D - 1, self.n_lower, D)
             scale = np.trace(H, axis1=1, axis2=2).mean() / self.n_lower
             H[:, at[:, None], at] += scale / len(at)
@@ -197,6 +194,15 @@ class LinearProblem(BilevelProblem):
     def data_rows(self, w, shared=False):
         """Row weights ``(1 or n_stack, n_blocks, n_rows)`` and the products they belong to."""
         return self.data.bends(w, shared and self.data.can_share), self.data.rows
+
+
+def coupling(problem):
+    """Whether the outputs share one factor; else the steps and the slack that costs."""
+    if not problem.coupled:
+        return False, 0, 1.0
+    if problem.n_lower <= MAX_FULL:
+        return True, 0, 1.0
+    return False, ROUGH, BLOCK_SLACK  # blocks leave the couplings to the pairs, which take steps
 
 
 def linear_data(rows, loss, train, valid):

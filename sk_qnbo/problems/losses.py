@@ -48,6 +48,16 @@ class _BinaryAt:
     def bend_times(self, q):
         return self.bend * q
 
+    @property
+    def blocks(self):
+        """Second derivatives of each row, ``(n_stack, n_rows, 1, 1)``."""
+        return self.bend[:, 0, :, None, None]
+
+    def twist(self, E):
+        """Derivative of ``sum(E * blocks)`` in the predictions, for weights shaped as those."""
+        third = self.sign * self.bend * (2.0 * self._miss - 1.0)
+        return third * E[:, None, :, 0, 0]
+
 
 class SoftmaxLogLoss:
     """Multinomial log loss; ``targets`` is one-hot, shape ``(n_classes, n)``."""
@@ -94,6 +104,20 @@ class _SoftmaxAt:
         pq = self.p * q
         return pq - self.p * pq.sum(axis=1, keepdims=True)
 
+    @property
+    def blocks(self):
+        """Second derivatives of each row, ``(n_stack, n_rows, n_classes, n_classes)``."""
+        p = np.swapaxes(self.p, 1, 2)
+        return p[..., None] * (np.eye(p.shape[2]) - p[..., None, :])
+
+    def twist(self, E):
+        """Derivative of ``sum(E * blocks)`` in the predictions, for symmetric ``E``."""
+        p = np.swapaxes(self.p, 1, 2)
+        own, mixed = np.einsum("kncc->knc", E), np.einsum("kncb,knb->knc", E, p)
+        inner = own - 2.0 * mixed
+        out = p * (inner - np.einsum("knc,knc->kn", p, inner)[..., None])
+        return np.swapaxes(out, 1, 2)
+
 
 class SquaredLoss:
     """Half the squared error, summed over outputs; ``targets`` of shape ``(n_targets, n)``."""
@@ -125,6 +149,15 @@ class _SquaredAt:
 
     def bend_times(self, q):
         return q
+
+    @property
+    def blocks(self):
+        """Second derivatives of each row, one for all targets: ``(n_stack, n_rows, 1, 1)``."""
+        return np.ones((len(self.slope), self.slope.shape[2], 1, 1))
+
+    def twist(self, E):
+        """Third derivatives: none."""
+        return np.zeros_like(self.slope)
 
 
 LOSSES = {"binary": BinaryLogLoss, "softmax": SoftmaxLogLoss, "squared": SquaredLoss}

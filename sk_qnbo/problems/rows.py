@@ -4,59 +4,56 @@ import numpy as np
 import scipy.sparse as sp
 
 
-class Rows:
-    """One design matrix ``(n_rows, n_columns)`` that every member of the stack shares.
+class _OneMatrix:
+    """What rows that every member of the stack shares have in common, however they are stored.
 
-    The intercept, if any, is a column of ones like the others. ``products`` counts
-    products of X or its transpose with one vector over all rows.
+    ``products`` counts products of X or its transpose with one vector over all rows.
     """
 
-    def __init__(self, X):
-        self.X = sp.csr_array(X) if sp.issparse(X) else np.ascontiguousarray(X, dtype=float)
-        # both orders stored row-wise: a CSC product would scatter instead of gather
-        self.XT = sp.csr_array(self.X.T) if sp.issparse(X) else self.X.T
-        self.n_rows, self.n_columns = self.X.shape
+    # whether the folds read the same rows
+    shared = True
+    # the rows that these were taken from and the share of them: work counts there too
+    _parent, _share = None, 1.0
+
+    def __init__(self, shape):
+        self.n_rows, self.n_columns = shape
         self.products = 0
         self._kernel = (None, None)
 
-    @property
-    def sparse(self):
-        return sp.issparse(self.X)
+    def _count(self, n):
+        self.products += n
+        if self._parent is not None:
+            self._parent._count(self._share * n)
 
-    @property
-    def size(self):
-        """Stored entries: the multiplications of one product."""
-        return self.X.nnz if self.sparse else self.X.size
+    def part(self, rows, share):
+        """Some rows, a share of these: what is spent on them counts as that share here."""
+        some = self._taken(rows)
+        some._parent, some._share = self, share
+        return some
 
-    def _apply(self, matrix, values):
+    def _apply(self, product, values):
         stack, outputs, _ = values.shape
         flat = values.reshape(stack * outputs, -1)
-        self.products += len(flat)
-        out = (matrix @ flat.T).T if self.sparse else flat @ matrix.T
-        return np.ascontiguousarray(out).reshape(stack, outputs, -1)
+        self._count(len(flat))
+        return np.ascontiguousarray(product(flat), dtype=float).reshape(stack, outputs, -1)
 
     def predict(self, W):
         """``X w`` for coefficients ``(n_stack, n_outputs, n_columns)``: ``(.., .., n_rows)``."""
-        return self._apply(self.X, W)
+        return self._apply(self._predict, W)
 
     def pull(self, R):
         """``X' r`` for row values ``(n_stack, n_outputs, n_rows)``: ``(.., .., n_columns)``."""
-        return self._apply(self.XT, R)
+        return self._apply(self._pull, R)
 
     def gram(self, h):
         """``X' diag(h) X`` for each row of ``h (n_blocks, n_rows)``."""
-        self.products += len(h) * self.n_columns
-        if self.sparse:
-            return np.stack([(self.XT.multiply(row) @ self.X).toarray() for row in h])
-        scaled = (self.X * np.sqrt(row)[:, None] for row in h)
-        return np.stack([S.T @ S for S in scaled])
+        self._count(int(np.count_nonzero(h) / self.n_rows * self.n_columns))
+        return np.stack([self._gram_of(row) for row in h])
 
     def squares(self, h):
         """``sum_i h_i x_ij^2`` for each row of ``h (n_blocks, n_rows)``."""
-        self.products += len(h)
-        if self.sparse:
-            return (self.XT.multiply(self.XT) @ h.T).T
-        return h @ np.square(self.X)
+        self._count(len(h))
+        return self._squares(h)
 
     def kernel(self, inverse):
         """``X diag(inverse) X'`` for each row of ``inverse (n_blocks, n_columns)``.
@@ -67,32 +64,212 @@ class Rows:
         last, answer = self._kernel
         factor = _ratio(inverse, last)
         if factor is None:
-            self.products += len(inverse) * self.n_rows
+            self._count(len(inverse) * self.n_rows)
             answer, factor = np.stack([self._kernel_of(row) for row in inverse]), 1.0
             self._kernel = inverse, answer
         return answer if factor == 1.0 else factor * answer
 
+
+class DenseRows(_OneMatrix):
+    """One dense design matrix; the intercept, if any, is a column of ones like the others.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_columns)
+    dtype : numpy dtype
+        Single precision halves what a product reads, which is what it costs; sums over products
+        (predictions along a line, say) are kept in double all the same.
+    """
+
+    def __init__(self, X, dtype=float):
+        super().__init__(X.shape)
+        self.X = np.ascontiguousarray(X, dtype=dtype)
+        # a second order is worth its memory only where the first takes half of it
+        self._XT = self.X.T if dtype is float else np.ascontiguousarray(self.X.T)
+        self.size = self.X.size
+
+    def single(self):
+        """The same rows in single precision."""
+        return DenseRows(self.X, np.float32)
+
+    def _taken(self, rows):
+        return DenseRows(self.X[rows], float if self.X.dtype == float else self.X.dtype)
+
+    def some_times(self, rows, M):
+        """Some rows of X times a matrix ``M (n_columns, k)``."""
+        return self.X[rows] @ M
+
+    def _predict(self, flat):
+        return flat.astype(self.X.dtype, copy=False) @ self._XT
+
+    def _pull(self, flat):
+        return flat.astype(self.X.dtype, copy=False) @ self.X
+
+    def _gram_of(self, row):
+        used = np.flatnonzero(row)
+        some = self.X if len(used) == len(row) else self.X[used]
+        S = some * np.sqrt(row[used])[:, None]
+        return S.T @ S
+
+    def _squares(self, h):
+        return sum(h[:, i] @ np.square(self.X[i]) for i in _pieces(self.n_rows, self.n_columns))
+
     def _kernel_of(self, row):
-        if self.sparse:
-            return (self.X.multiply(row) @ self.XT).toarray()
         S = self.X * np.sqrt(row)
         return S @ S.T
+
+    def columns(self, positions):
+        """Some columns, ``(1, n_rows, n_positions)``."""
+        return self.X[None, :, positions]
+
+    def moments(self, weights):
+        """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
+        weights = _shares(weights)
+        mean = weights @ self.X
+        shift = mean.mean(axis=0)  # differences from a common shift keep their digits
+        square = np.zeros_like(mean)
+        for i in _pieces(self.n_rows, self.n_columns):
+            square += weights[:, i] @ np.square(self.X[i] - shift)
+        return mean, np.maximum(square - (mean - shift) ** 2, 0.0)
+
+
+class SparseRows(_OneMatrix):
+    """One sparse design matrix as it was given; scales and the intercept stay outside of it.
+
+    Parameters
+    ----------
+    X : sparse array of shape (n_rows, n_features), CSR
+    scale : ndarray of shape (n_features,), optional
+        The columns are those of X divided by it.
+    intercept : bool
+        Whether a column of ones comes last.
+    dtype : numpy dtype
+    """
+
+    def __init__(self, X, scale=None, intercept=False, dtype=float):
+        n, d = X.shape
+        super().__init__((n, d + intercept))
+        self.X = sp.csr_array(X, dtype=dtype)
+        self.scale = np.ones(d) if scale is None else scale
+        self.intercept = intercept
+        self.size = self.X.nnz
+
+    def _taken(self, rows):
+        return SparseRows(self.X[rows], self.scale, self.intercept, self.X.dtype)
+
+    def single(self):
+        """The same rows in single precision."""
+        X = self.X
+        half = sp.csr_array((X.data.astype(np.float32), X.indices, X.indptr), X.shape)
+        return SparseRows(half, self.scale, self.intercept, np.float32)
+
+    def some_times(self, rows, M):
+        """Some rows of X times a matrix ``M (n_columns, k)``."""
+        out = self.X[rows] @ (M[: len(self.scale)] / self.scale[:, None])
+        return out + M[-1] if self.intercept else out
+
+    def _predict(self, flat):
+        W = (flat[:, : len(self.scale)] / self.scale).astype(self.X.dtype, copy=False)
+        # one vector at a time: side by side they would be read in strides
+        out = np.stack([self.X @ w for w in W]).astype(float, copy=False)
+        return out + flat[:, -1:] if self.intercept else out
+
+    def _pull(self, flat):
+        out = (self.X.T @ flat.T.astype(self.X.dtype, copy=False)).T / self.scale
+        if not self.intercept:
+            return out
+        return np.concatenate([out, flat.sum(axis=1, keepdims=True)], axis=1)
+
+    def _whole(self):
+        """The scaled columns and the intercept as one matrix; for what few columns are asked."""
+        X = self.X.multiply(1.0 / self.scale)
+        ones = [np.ones((self.n_rows, 1))] if self.intercept else []
+        return sp.csr_array(sp.hstack([X, *ones], format="csr"), dtype=float)
+
+    def _gram_of(self, row):
+        X = self._whole()
+        return (X.T.multiply(row) @ X).toarray()
+
+    def _squares(self, h):
+        X = self.X
+        square = sp.csr_array((np.square(X.data), X.indices, X.indptr), X.shape)
+        out = (square.T @ h.T).T / self.scale**2
+        return np.concatenate([out, h.sum(axis=1, keepdims=True)], 1) if self.intercept else out
+
+    def _kernel_of(self, row):
+        X, d = self.X, len(self.scale)
+        scaled = row[:d] / self.scale**2
+        K = (
+            sp.csr_array((X.data * scaled[X.indices], X.indices, X.indptr), X.shape) @ X.T
+        ).toarray()
+        return K + row[d] if self.intercept else K
+
+    def columns(self, positions):
+        """Some columns, dense, ``(1, n_rows, n_positions)``."""
+        return self._whole()[:, positions].toarray()[None]
+
+    def moments(self, weights):
+        """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
+        X, weights = self.X, _shares(weights)
+        mean = (X.T @ weights.T).T
+        filled = (
+            sp.csr_array((np.ones_like(X.data), X.indices, X.indptr), X.shape).T @ weights.T
+        ).T
+        # the cells that are not stored; where all are, the difference would be rounding
+        lacking = np.bincount(X.indices, minlength=X.shape[1]) < self.n_rows
+        variance = lacking * np.maximum(1.0 - filled, 0.0) * mean**2
+        rows = np.repeat(np.arange(self.n_rows), np.diff(X.indptr))
+        for k, w in enumerate(weights):  # differences from the mean keep their digits
+            cells = w[rows] * np.square(X.data - mean[k][X.indices])
+            variance[k] += np.bincount(X.indices, cells, minlength=X.shape[1])
+        mean, variance = mean / self.scale, variance / self.scale**2
+        if not self.intercept:
+            return mean, variance
+        one = np.ones((len(weights), 1))
+        return np.concatenate([mean, one], axis=1), np.concatenate([variance, 0.0 * one], axis=1)
+
+
+def rows_of(X):
+    """Rows of a matrix as it is."""
+    return SparseRows(sp.csr_array(X)) if sp.issparse(X) else DenseRows(X)
+
+
+def _shares(weights):
+    return weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+
+
+def _pieces(n_rows, n_columns):
+    """Slices of rows whose copies stay in the processor's cache."""
+    step = max(1, int(2e5 // max(n_columns, 1)))
+    return [slice(i, i + step) for i in range(0, n_rows, step)]
 
 
 class FoldRows:
     """A design matrix of its own for every fold: a pipeline was refitted in each.
 
-    The rows keep their numbering; a row that a fold neither fits nor judges is zero.
+    Takes a list of dense or sparse rows. They keep their numbering; a row that a fold neither
+    fits nor judges is zero.
     """
 
-    def __init__(self, matrices):
-        self.folds = [Rows(X) for X in matrices]
-        self.n_rows, self.n_columns = self.folds[0].n_rows, self.folds[0].n_columns
-        self.sparse = self.folds[0].sparse
+    shared = False
 
-    @property
-    def size(self):
-        return max(f.size for f in self.folds)
+    def __init__(self, folds):
+        self.folds = folds
+        self.n_rows, self.n_columns = self.folds[0].n_rows, self.folds[0].n_columns
+        self.size = max(f.size for f in self.folds)
+
+    def single(self):
+        """The same rows in single precision."""
+        return FoldRows([f.single() for f in self.folds])
+
+    def part(self, rows, share):
+        """Some rows of every fold, a share of these."""
+        return FoldRows([f.part(rows, share) for f in self.folds])
+
+    def moments(self, weights):
+        """Each fold's moments under its own row of ``weights (n_folds, n_rows)``."""
+        each = [f.moments(w[None]) for f, w in zip(self.folds, weights, strict=True)]
+        return tuple(np.concatenate(part) for part in zip(*each, strict=True))
 
     @property
     def products(self):
@@ -120,6 +297,36 @@ class FoldRows:
 
     def kernel(self, inverse):
         return self._each("kernel", inverse)
+
+    def columns(self, positions):
+        return np.concatenate([f.columns(positions) for f in self.folds])
+
+
+class StackRows:
+    """A small dense matrix of its own for every fold, ``X (n_folds, n_rows, n_columns)``.
+
+    Made from a design matrix; its products are not products with that matrix.
+    """
+
+    shared, products = False, 0
+
+    def __init__(self, X):
+        self.X = X
+        self.n_rows, self.n_columns = X.shape[1:]
+
+    def predict(self, W):
+        return W @ self.X.transpose(0, 2, 1)
+
+    def pull(self, R):
+        return R @ self.X
+
+    def gram(self, h):
+        roots = np.sqrt(h).reshape(len(self.X), -1, self.n_rows, 1)
+        scaled = (X * root for X, blocks in zip(self.X, roots, strict=True) for root in blocks)
+        return np.stack([S.T @ S for S in scaled])
+
+    def squares(self, h):
+        return (h.reshape(len(self.X), -1, self.n_rows) @ np.square(self.X)).reshape(len(h), -1)
 
 
 def _ratio(a, b):

@@ -32,16 +32,19 @@ class UpperLBFGS:
         Largest change of a coordinate in one step (theta is a logarithm).
     first_move : float
         Largest change of a coordinate in the first step, taken along the gradient.
+    pairs : tuple of (step, change of the gradient)
+        From a run on a like problem; with them the first step is a quasi-Newton step.
     """
 
     n_pairs: int = 10
     max_move: float = 3.0
     first_move: float = 1.0
     max_failures: int = 8
+    pairs: tuple = ()
 
     def begin(self, theta, value, gradient, box):
         """State after the first estimate."""
-        return self._aim(LBFGSState(theta, value, gradient, np.zeros_like(theta)), box)
+        return self._aim(LBFGSState(theta, value, gradient, np.zeros_like(theta), self.pairs), box)
 
     def advance(self, state, theta, value, gradient, box, noise=0.0):
         """State after the estimate at a trial theta: accepted, or a shorter step.
@@ -50,6 +53,9 @@ class UpperLBFGS:
         """
         move = theta - state.theta
         promised = float(state.gradient @ move)
+        if promised >= 0 and move.any():
+            # the bounds cut off what made the step go downhill: come closer on the projected arc
+            return replace(state, step=0.25 * state.step, failures=state.failures + 1)
         if value <= state.value + 1e-4 * promised + noise:
             y = gradient - state.gradient
             good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from sk_qnbo.problems import LOSSES, LinearProblem, LogLinearPenalty, RowData, Rows, linear_data
+from sk_qnbo.problems import LOSSES, LinearProblem, LogLinearPenalty, RowData, linear_data, rows_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def made(
     n_labels = 0 if labels is None else int(labels.max()) + 1
     fixed = None if fixed is None else np.where(np.arange(d) % 7 == 0, fixed, np.nan)
     penalty = LogLinearPenalty(offset, columns, labels, n_labels, fixed)
-    rows, kind = Rows(sparse.csr_array(X) if is_sparse else X), LOSSES[loss](T)
+    rows, kind = rows_of(sparse.csr_array(X) if is_sparse else X), LOSSES[loss](T)
     data = (RowData if rows_only else linear_data)(rows, kind, train, valid)
     precision, center = prior * rng.uniform(size=penalty.n_upper), rng.normal(size=penalty.n_upper)
     problem = LinearProblem(data, penalty, precision, center, intercept=intercept)

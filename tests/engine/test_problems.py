@@ -15,7 +15,15 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sk_qnbo.methods import METHODS
-from sk_qnbo.problems import LOSSES, FoldRows, LinearProblem, MomentData, RowData, Rows
+from sk_qnbo.problems import (
+    LOSSES,
+    FoldRows,
+    LinearProblem,
+    MomentData,
+    RowData,
+    SparseRows,
+    rows_of,
+)
 from sk_qnbo.problems.design import Design
 
 
@@ -45,7 +53,7 @@ def answers(problem, theta, seed=1):
         "upper": np.array(upper),
         "grad_theta": grad_theta,
         "grad_w": grad_w,
-        "fold values": problem.fold_values(point),
+        "fold values": problem.fold_values(theta, point),
         "data diagonal": problem.data_diagonal(point),
         "bound": problem.curvature_bound(theta),
     }
@@ -107,8 +115,8 @@ def test_moments_say_of_ridge_what_the_rows_say(outputs, is_sparse):
 @pytest.mark.parametrize("name", ["binary sparse", "ridge sparse", "ridge sparse, rows few"])
 def test_sparse_rows_say_what_dense_rows_say(name):
     case = made(**CASES[name])
-    assert case.problem.data.rows.sparse
-    assert_same_answers(case.problem, with_data(case, Rows(case.X)), case.theta)
+    assert isinstance(case.problem.data.rows, SparseRows)
+    assert_same_answers(case.problem, with_data(case, rows_of(case.X)), case.theta)
 
 
 @pytest.mark.parametrize("loss, outputs", [("binary", 1), ("softmax", 3), ("squared", 2)])
@@ -116,8 +124,8 @@ def test_sparse_rows_say_what_dense_rows_say(name):
 @pytest.mark.parametrize("to_format", [np.asarray, sparse.csr_array])
 def test_equal_matrices_a_fold_are_one_matrix(loss, outputs, d, to_format):
     case = made(loss=loss, outputs=outputs, d=d, rows_only=True)
-    own = with_data(case, FoldRows([to_format(case.X)] * 3))
-    assert_same_answers(own, with_data(case, Rows(case.X)), case.theta)
+    own = with_data(case, FoldRows([rows_of(to_format(case.X))] * 3))
+    assert_same_answers(own, with_data(case, rows_of(case.X)), case.theta)
     one, many = (METHODS["exact"].estimate(p, case.theta, METHODS["exact"].start(p, case.theta))
                  for p in (case.problem, own))  # fmt: skip
     assert one.value == pytest.approx(many.value, rel=1e-8)

@@ -273,6 +273,8 @@ BAD_ARGUMENTS = [
     ("tol", -1e-3, "tol must be a finite number"),
     ("tol", np.nan, "tol must be"),
     ("max_time", 0.0, "max_time must be None or a positive number"),
+    ("max_time", "60", "max_time must be None or a positive number"),
+    ("max_time", np.nan, "max_time must be None or a positive number"),
     ("n_jobs", 1.5, "n_jobs must be"),
     ("random_state", "seed", "cannot be used to seed"),
     ("verbose", -1, "verbose == -1"),
@@ -429,7 +431,7 @@ class Interrupting(StandardScaler):
         return super().fit(X, y, sample_weight)
 
 
-@pytest.mark.parametrize("at", [1, 6, 12, 17])
+@pytest.mark.parametrize("at", [1, 3, 6, 8])
 def test_an_interrupt_leaves_the_search_as_it_was(at):
     X, y = load_iris(return_X_y=True)
     pipeline = make_pipeline(Interrupting(), LogisticRegression())

@@ -1,5 +1,6 @@
 """The search as a part of scikit-learn: checks, clones, pickles, and estimators around it."""
 
+import inspect
 import pickle
 
 import numpy as np
@@ -39,6 +40,7 @@ ESTIMATORS = [
 # what made-up data of a dozen rows are warned of, with reason
 EXPECTED = [
     "ignore:rung .* scored:UserWarning",
+    "ignore:the scale exponent:sklearn.exceptions.ConvergenceWarning",
     "ignore:the common level:sklearn.exceptions.ConvergenceWarning",
     "ignore:rung .* stopped at max_iter:sklearn.exceptions.ConvergenceWarning",
 ]
@@ -202,3 +204,10 @@ def test_many_jobs_find_what_one_finds(cancer):
     )
     assert_allclose(two.alpha_, one.alpha_, rtol=1e-10)
     assert_allclose(two.cv_results_["mean_test_score"], one.cv_results_["mean_test_score"])
+
+
+def test_methods_that_are_handed_on_look_like_any_other():
+    for name in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        method = getattr(QNBOSearchCV(LogisticRegression()), name)
+        assert method.__name__ == name and "the refitted estimator" in method.__doc__
+        assert list(inspect.signature(method).parameters) == ["X"]

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
@@ -52,7 +53,10 @@ def relative(alpha, X=X):
 def test_a_shared_penalty_is_one_for_standardised_columns():
     shared = quick(penalty="shared").fit(X, Y)
     assert np.ptp(np.log(relative(shared.alpha_))) < 1e-6
-    assert np.ptp(quick(penalty="shared", scale=0).fit(X, Y).alpha_) < 1e-9 * shared.alpha_.max()
+    assert (
+        np.ptp(quick(penalty="shared", scale=0, tol=1e-6).fit(X, Y).alpha_)
+        < 1e-9 * shared.alpha_.max()
+    )
     assert shared.group_labels_ is None and shared.groups_ == []
 
 
@@ -227,6 +231,45 @@ def test_what_the_model_says_is_honoured():
     assert (best.fit_intercept, best.max_iter, best.tol) == (False, 55, 1e-9)
 
 
+@pytest.mark.parametrize("tol, kept", [(0.5, 1e-8), (1e-4, 1e-8), (1e-10, 1e-10), (0.0, 1e-12)])
+def test_a_stricter_tolerance_holds_for_the_refit(tol, kept):
+    for model, data in ((Ridge(tol=tol), (X, Y)), (LogisticRegression(tol=tol), CANCER)):
+        assert quick(model).fit(*data).best_estimator_.tol == kept
+    assert quick(MultiPenaltyRidge(tol=0.5)).fit(X, Y).best_estimator_.tol == 0.5
+
+
+@pytest.mark.filterwarnings("ignore:MultiPenaltyLogisticRegression stopped after 1 steps")
+def test_limits_of_the_estimator_hold_for_the_refit_alone():
+    free = quick(LogisticRegression(max_iter=1000)).fit(*CANCER)
+    short = quick(LogisticRegression(max_iter=1, tol=0.5)).fit(*CANCER)
+    assert_array_equal(short.alpha_, free.alpha_)
+    assert short.best_score_ == free.best_score_
+    assert short.best_estimator_.n_iter_ == 1 < free.best_estimator_.n_iter_
+    model = MultiPenaltyLogisticRegression(max_iter=1)
+    assert_array_equal(quick(model).fit(*CANCER).alpha_, free.alpha_)
+
+
+def test_a_refit_that_is_cut_short_is_told():
+    with pytest.warns(ConvergenceWarning, match="stopped after 1 steps.*Raise max_iter"):
+        quick(LogisticRegression(max_iter=1)).fit(*CANCER)
+
+
+def test_a_tolerance_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="LogisticRegression.tol"):
+        quick(LogisticRegression(tol="tight")).fit(*CANCER)
+    with pytest.raises(ValueError, match="Ridge.tol == -1"):
+        quick(Ridge(tol=-1)).fit(X, Y)
+
+
+def test_a_deterministic_method_leaves_the_seed_alone():
+    generator = np.random.RandomState(0)
+    before = generator.get_state()[1].copy()
+    seeded = quick(shrinkage="cv", random_state=generator, max_iter=5, penalty="shared").fit(X, Y)
+    assert_array_equal(generator.get_state()[1], before)
+    other = quick(shrinkage="cv", random_state=7, max_iter=5, penalty="shared").fit(X, Y)
+    assert_array_equal(seeded.alpha_, other.alpha_)
+
+
 def test_targets_of_all_kinds():
     assert quick().fit(*load_linnerud(return_X_y=True)).best_estimator_.coef_.shape == (3, 3)
     assert (
@@ -260,6 +303,7 @@ def test_a_vocabulary_may_differ_from_fold_to_fold():
     assert not hasattr(search, "n_features_in_")
 
 
+@pytest.mark.filterwarnings("ignore:the scale exponent")  # of columns of ones and a column of sizes
 def test_categories_selections_and_components_may_differ_too():
     columns = make_column_transformer(
         (OneHotEncoder(handle_unknown="ignore"), ["kind"]), remainder=StandardScaler()
@@ -359,12 +403,15 @@ WEIGHTS = np.random.default_rng(0).uniform(0.5, 2.0, size=150)
 
 
 def test_weights_by_name_reach_the_last_step():
-    wanted = quick(penalty="shared", scale=0).fit(X, Y, sample_weight=WEIGHTS)
+    wanted = quick(penalty="shared", scale=0, tol=1e-6).fit(X, Y, sample_weight=WEIGHTS)
     assert (
-        np.abs(wanted.alpha_ / quick(penalty="shared", scale=0).fit(X, Y).alpha_ - 1).max() > 1e-3
+        np.abs(
+            wanted.alpha_ / quick(penalty="shared", scale=0, tol=1e-6).fit(X, Y).alpha_ - 1
+        ).max()
+        > 1e-3
     )
     model = make_pipeline(FunctionTransformer(), Ridge())
-    search = quick(model, penalty="shared", scale=0).fit(X, Y, sample_weight=WEIGHTS)
+    search = quick(model, penalty="shared", scale=0, tol=1e-6).fit(X, Y, sample_weight=WEIGHTS)
     assert_allclose(search.alpha_, wanted.alpha_, rtol=1e-3)
     assert_allclose(search.predict(X), wanted.predict(X), rtol=1e-3)
 
@@ -373,24 +420,30 @@ def test_routed_weights_reach_model_transformer_scorer_and_score(routing):
     scaler = StandardScaler().set_fit_request(sample_weight=True)
     model = Ridge().set_fit_request(sample_weight=True)
     scorer = get_scorer("neg_mean_squared_error").set_score_request(sample_weight=True)
-    search = quick(make_pipeline(scaler, model), scoring=scorer, penalty="shared", scale=0)
+    search = quick(
+        make_pipeline(scaler, model), scoring=scorer, penalty="shared", scale=0, tol=1e-6
+    )
     search.fit(X, Y, sample_weight=WEIGHTS)
-    smooth = quick(make_pipeline(scaler, model), penalty="shared", scale=0)
+    smooth = quick(make_pipeline(scaler, model), penalty="shared", scale=0, tol=1e-6)
     smooth.fit(X, Y, sample_weight=WEIGHTS)
     assert_allclose(search.best_score_, smooth.best_score_, rtol=1e-6)
     assert_allclose(search.best_estimator_[0].mean_, np.average(X, axis=0, weights=WEIGHTS))
     residual = np.square(search.predict(X) - Y)
     got = search.score(X, Y, sample_weight=WEIGHTS)
     assert_allclose(got, -np.average(residual, weights=WEIGHTS))
-    unweighted = quick(make_pipeline(StandardScaler(), Ridge()), penalty="shared", scale=0)
+    unweighted = quick(
+        make_pipeline(StandardScaler(), Ridge()), penalty="shared", scale=0, tol=1e-6
+    )
     assert abs(search.best_score_ / unweighted.fit(X, Y).best_score_ - 1) > 1e-4
 
 
 def test_routed_weights_under_another_name(routing):
     model = Ridge().set_fit_request(sample_weight="importance")
-    by_alias = quick(make_pipeline(FunctionTransformer(), model), penalty="shared", scale=0)
+    by_alias = quick(
+        make_pipeline(FunctionTransformer(), model), penalty="shared", scale=0, tol=1e-6
+    )
     by_alias.fit(X, Y, importance=WEIGHTS)
-    plain = quick(Ridge().set_fit_request(sample_weight=True), penalty="shared", scale=0)
+    plain = quick(Ridge().set_fit_request(sample_weight=True), penalty="shared", scale=0, tol=1e-6)
     plain.fit(X, Y, sample_weight=WEIGHTS)
     assert_allclose(by_alias.alpha_, plain.alpha_, rtol=1e-3)
 

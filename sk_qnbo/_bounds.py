@@ -1,0 +1,79 @@
+"""Shared coefficients that end at their bounds: which, and what a user can do."""
+
+import numpy as np
+
+from ._stack import ADAPTIVE, CODATA, SCALE
+
+# Bounds closer together than this, as logarithms of penalties, hold nothing back: where the columns
+# have nearly the same variance, the scale exponent says nothing.
+_NARROW = 1.0
+
+
+def at_bounds(rung, theta, low, high, spread):
+    """Shared coefficients of a rung that ended at a bound of theirs.
+
+    An adaptive term of zero is none, and no bound that holds anything back.
+
+    Parameters
+    ----------
+    rung : Rung
+    theta, low, high : ndarray of shape (n_upper,)
+    spread : float
+        Spread of the columns' log variances, the unit of the scale exponent in theta.
+
+    Returns
+    -------
+    tuple of (int, float)
+        Position in theta, and the bound in the user's units.
+    """
+    ended = []
+    for index in rung.free:
+        unit = spread if index == SCALE else 1.0
+        for bound in (low[index], high[index]):
+            natural = index == ADAPTIVE and bound == 0.0
+            near = np.isclose(theta[index], bound, rtol=1e-9, atol=1e-12)
+            if near and not natural and high[index] - low[index] > _NARROW:
+                ended.append((index, float(bound / unit)))
+    return tuple(ended)
+
+
+def advice(rung, index, bound, codata):
+    """What a warning says of a coefficient that ended at a bound.
+
+    Parameters
+    ----------
+    rung : str
+    index : int
+        Position in theta.
+    bound : float
+    codata : as given to the search
+
+    Returns
+    -------
+    str
+    """
+    if index == SCALE:
+        return (
+            f"the scale exponent of rung {rung!r} ended at its bound {bound:g}; what would be best "
+            "lies beyond. Set scale=1 and give the logarithm of the columns' variances as codata, "
+            "whose weight has wider bounds, or fix the exponent by another number."
+        )
+    if index == ADAPTIVE:
+        return (
+            f"the adaptive term of rung {rung!r} ended at its bound {bound:g}; features that the "
+            "pilot fit finds small are all but left out. Select features before, or set "
+            "adaptive=False if that is not wanted."
+        )
+    name = _name(codata, index - CODATA)
+    return (
+        f"the weight of codata column {name!r} on rung {rung!r} ended at its bound {bound:g} (of a "
+        "column of unit variance); what would be best lies beyond. Take ranks or logarithms of a "
+        "column that a few features dominate, or make groups of it for penalty."
+    )
+
+
+def _name(codata, position):
+    columns = getattr(codata, "columns", None)
+    if columns is not None:
+        return columns[position]
+    return getattr(codata, "name", None) or position

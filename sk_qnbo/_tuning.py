@@ -1,0 +1,135 @@
+"""What the penalties are tuned by: the folds of a splitter, or every row left out in turn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+
+from ._checks import masks
+from ._stack import LooStack, Stack, inner_splits
+
+
+@dataclass(frozen=True)
+class FoldTuning:
+    """Folds tune the penalties, and serve the cross-fit as they are.
+
+    Attributes
+    ----------
+    train, valid : ndarray of bool of shape (n_folds, n_rows)
+    """
+
+    train: np.ndarray
+    valid: np.ndarray
+
+    def stack(self, source, spec, precise):
+        """What the ladder is climbed on."""
+        return Stack(source.folds(self.train, self.valid), spec, precise=precise)
+
+    def stack_without(self, source, main, outer):
+        """The same on the training rows of one fold; None where no fold is left inside.
+
+        Returns
+        -------
+        stack : Stack or None
+        members : ndarray of int or None
+            Members of the main stack that its members are like; None where coordinates differ.
+        """
+        inner, members = inner_splits(self.train, self.valid, outer)
+        if len(members) == 0:
+            return None, None
+        stack = Stack(source.folds(*inner), main.spec, main)
+        return stack, members if stack.design is main.design else None
+
+    def trainings(self, used, codes, guarded):
+        """Rows of every fit that is judged (``used``: those of positive weight), and its name."""
+        train = self.train & used
+        for k, rows in enumerate(train):
+            yield rows, f"fold {k}"
+        for k in range(len(train) if guarded else 0):
+            for rows in inner_splits(train, self.valid, k)[0][0]:
+                yield rows, f"a fold inside the cross-fit without fold {k}"
+
+    def beside(self, believed, kept):
+        """What was believed in the folds that the cross-fit could leave out."""
+        return [believed[k] for k in kept]
+
+
+@dataclass(frozen=True)
+class LooTuning(FoldTuning):
+    """Every row is left out in turn, without refitting; folds serve cross-fit and pilots alone.
+
+    Without a cross-fit there is one "fold": it trains on all rows and judges all of them.
+
+    Attributes
+    ----------
+    folds : callable
+        Gives the training and validation rows of the folds of the pilots, which only an adaptive
+        rung asks for.
+    """
+
+    folds: object
+
+    def stack(self, source, spec, precise):
+        everything = np.ones((1, self.train.shape[1]), dtype=bool)
+        return LooStack(
+            source.folds(everything, everything), spec, lambda: source.folds(*self.folds())
+        )
+
+    def stack_without(self, source, main, outer):
+        rows, (pilots, _) = self.train[[outer]], inner_splits(self.train, self.valid, outer)
+        folds = source.folds(rows, rows)
+        return LooStack(folds, main.spec, lambda: source.folds(*pilots), main), None
+
+    def trainings(self, used, codes, guarded):
+        if codes is not None:
+            yield from _without_each(used, codes, "leave-one-out")
+        for k, rows in enumerate(self.train & used if guarded else ()):
+            yield from _without_each(rows, codes, f"leave-one-out without fold {k}")
+
+    def beside(self, believed, kept):
+        return believed
+
+
+def _without_each(rows, codes, where):
+    """The rows, and the rows without one that alone is of its class."""
+    yield rows, where
+    found, first, counts = np.unique(codes[rows], return_index=True, return_counts=True)
+    for at in first[counts == 1]:
+        row = np.flatnonzero(rows)[at]
+        yield rows & (np.arange(len(rows)) != row), f"{where} of row {row}"
+
+
+def tuning_of(cv, X, y, classifier, transformer, guarded, split_params):
+    """The tuning that the ``cv`` argument of a search asks for."""
+    if not isinstance(cv, str):
+        splits = check_cv(cv, y, classifier=classifier).split(X, y, **split_params)
+        return FoldTuning(*masks(list(splits), len(y)))
+    if "groups" in split_params:
+        raise ValueError(
+            "cv='loo' leaves rows out one by one and cannot keep groups together; "
+            "use cv=GroupKFold(), or leave groups out."
+        )
+    _check_stateless(transformer)
+
+    def folds():
+        return masks(list(check_cv(None, y, classifier=classifier).split(X, y)), len(y))
+
+    everything = np.ones((1, len(y)), dtype=bool)
+    return LooTuning(*(folds() if guarded else (everything, everything)), folds)
+
+
+def _check_stateless(transformer):
+    """Error for transformers that learn from rows: each row would be in its own transformation."""
+    steps = [] if transformer is None else [step for _, step in transformer.steps]
+    for step in steps:
+        if isinstance(step, Pipeline):
+            _check_stateless(step)
+        elif step not in (None, "passthrough") and get_tags(step).requires_fit:
+            raise ValueError(
+                f"cv='loo' fits once, but the pipeline step {type(step).__name__} learns from the "
+                "rows, so that it would have to be refitted without each of them. Use cv=5 or "
+                "cv=10; a scaler can simply be left out (scale=1 does what StandardScaler does, "
+                "scale='learn' tunes it)."
+            )

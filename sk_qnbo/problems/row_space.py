@@ -1,0 +1,182 @@
+"""Tuning the penalties of a linear model with very many columns: vectors as long as the rows."""
+
+import numpy as np
+
+from .base import StartPlan
+from .linear import LinearProblem
+from .row_side import MAX_FREE, free_columns
+
+# how much looser the estimates are than where a dense factor is affordable
+_SLACK = 30.0
+# rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
+_ROWS_PER_FREE = 20
+
+
+class RowSpaceProblem(LinearProblem):
+    """The same problem for so many rows that no kernel ``K = X D^-1 X'`` is ever formed.
+
+    As in :class:`RowSideProblem`, coefficients are ``w = D^-1 X' b`` and an unpenalised part. A
+    step ``D^-1 X' s`` is held as ``[s, K s]`` and a gradient ``X' r`` as ``[K r, r] / 2``, so that
+    their product as arrays is their product as vectors of coefficients, ``s' K r``, and every
+    sum of steps or gradients is known with its image under K. The inverse penalties, the natural
+    start matrix where columns are more than rows (all but as many eigenvalues as
+    rows are then one), merely swap the two halves. A quasi-Newton step costs the two products with X
+    that it costs on the columns, and all its vectors are as long as the rows.
+    """
+
+    coordinates_follow_theta = True
+
+    def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
+        super().__init__(data, penalty, precision, center, one_sided, intercept)
+        self.free = free_columns(penalty.fixed, penalty.offset.shape[1], intercept)
+        self.n_rows = data.rows.n_rows
+        self.shape = (*self.shape[:2], 2 * self.n_rows + len(self.free))
+        self.n_lower = self.shape[1] * self.shape[2]
+        self._last_side = None, None
+
+    start_plan = StartPlan("row space", patience=1000, slack=_SLACK)
+
+    # -- coordinates --------------------------------------------------------------------------
+    def _split(self, array):
+        """Both halves and the unpenalised part of an array, ``(n_stack, n_outputs, ...)`` each."""
+        n = self.n_rows
+        array = np.reshape(array, self.shape)
+        return array[..., :n], array[..., n : 2 * n], array[..., 2 * n :]
+
+    def _covector(self, side, r, own=0.0, image=0.0):
+        """Array of the gradient ``X' (r + own)``, where ``image = K own`` is known."""
+        pulled = self.data.rows.pull(r)
+        Kr = self.data.rows.predict(side.inverse * pulled) + image
+        parts = [0.5 * Kr, 0.5 * (r + own), pulled[..., self.free]]
+        return np.concatenate(parts, axis=2).reshape(self.n_stack, -1)
+
+    def _side_of(self, theta):
+        last, side = self._last_side
+        if last is None or not np.array_equal(last, theta):
+            side = RowSpace(self.data, self._alpha(theta), self.free)
+            self._last_side = theta.copy(), side
+        return side
+
+    # -- points -------------------------------------------------------------------------------
+    def at(self, w):
+        b, _, free = self._split(w)
+        return RowSpacePoint(b, free)
+
+    def array(self, point):
+        parts = [point.b, np.zeros_like(point.b), point.free]
+        return np.concatenate(parts, axis=2).reshape(self.n_stack, -1)
+
+    def carry(self, theta, point):
+        side = self._side_of(theta)
+        return point if point.side is side else side.point(point)
+
+    def settled(self, point):
+        """The point with its coefficients, and without what belongs to one theta."""
+        return RowSpacePoint(point.b, point.free, W=point.W, size=point.size)
+
+    def line(self, point, step):
+        s, Ks, f = self._split(step)
+        side, offset = point.side, Ks + point.side.offset(f)
+
+        def move(t):
+            t = t[:, None, None]
+            b, free, Kb = point.b + t * s, point.free + t * f, point.Kb + t * Ks
+            return RowSpacePoint(b, free, side, Kb, point.z + t * offset)
+
+        return move
+
+    # -- oracles ------------------------------------------------------------------------------
+    def lower_value(self, theta, w):
+        return self.data.train_value(w) + 0.5 * w.size
+
+    def lower(self, theta, w):
+        r = self.data.train[:, None] * w.loss.slope
+        return self.lower_value(theta, w), self._covector(w.side, r, w.b, w.Kb)
+
+    def hvp(self, theta, w, v):
+        s, Ks, f = self._split(v)
+        bent = self.data.train[:, None] * w.loss.bend_times(Ks + w.side.offset(f))
+        return self._covector(w.side, bent, s, Ks)
+
+    def cross(self, theta, w, u):
+        pulled = self.data.rows.pull(w.b), self.data.rows.pull(self._split(u)[0])
+        slopes = w.side.inverse[:, 0] * np.einsum("kcd,kcd->kd", *pulled)
+        return self.penalty.pull(slopes[:, : self.penalty.offset.shape[1]])
+
+    def upper(self, theta, w):
+        value = self.data.valid_value(w).mean() + self.prior(theta)
+        r = self.data.valid[:, None] * w.loss.slope / self.n_stack
+        return float(value), self.prior_gradient(theta), self._covector(w.side, r)
+
+    def curvature_bound(self, theta):
+        raise NotImplementedError("coordinates in pairs have no diagonal; use LinearProblem.")
+
+    def diagonal(self, theta):
+        return None
+
+    def free_hessian(self, w):
+        """Hessian of the unpenalised part, ``(n_stack, n_outputs, n_free, n_free)``."""
+        h = self.data.train[:, None] * w.loss.bend
+        E = w.side.columns[:, None]
+        return E.transpose(0, 1, 3, 2) @ (h[..., None] * E)
+
+
+class RowSpace:
+    """Inverse penalties of every fold, and the columns that have none."""
+
+    def __init__(self, data, alpha, free):
+        self.data, self.free = data, free
+        self.inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)
+        self.columns = data.rows.columns(free)
+
+    def offset(self, free):
+        """Predictions of the unpenalised part."""
+        return free @ self.columns.transpose(0, 2, 1)
+
+    def point(self, other):
+        """The point here with the same row values, as far as predictions do not grow with them.
+
+        Where penalties fell they would, to where a log loss is flat.
+        """
+        rows, b, Kb = self.data.rows, other.b, np.zeros_like(other.b)
+        if b.any():
+            Kb = rows.predict(self.inverse * rows.pull(b))
+        if other.size is not None:
+            now = np.einsum("kcn,kcn->k", b, Kb)
+            grown = np.where(now > other.size, other.size / np.where(now > 0, now, 1.0), 1.0)
+            b, Kb = (np.sqrt(grown)[:, None, None] * part for part in (b, Kb))
+        return RowSpacePoint(b, other.free, self, Kb, Kb + self.offset(other.free))
+
+
+class RowSpacePoint:
+    """Row values b and the unpenalised part; with penalties, ``K b`` and the predictions z too."""
+
+    def __init__(self, b, free, side=None, Kb=None, z=None, W=None, size=None):
+        self.b, self.free, self.side, self.Kb, self.z = b, free, side, Kb, z
+        self._W, self._size, self._loss = W, size, None
+
+    @property
+    def loss(self):
+        if self._loss is None:
+            self._loss = self.side.data.loss.at(self.z)
+        return self._loss
+
+    @property
+    def size(self):
+        """Penalty ``b' K b`` of each fold, where it is known."""
+        return self._size if self.Kb is None else np.einsum("kcn,kcn->k", self.b, self.Kb)
+
+    @property
+    def W(self):  # noqa: N802 (a matrix)
+        """Coefficients on the columns, ``(n_stack, n_outputs, n_columns)``."""
+        if self._W is None:
+            self._W = self.side.inverse * self.side.data.rows.pull(self.b)
+            self._W[..., self.side.free] = self.free
+        return self._W
+
+
+def row_space_pays(data, fixed, intercept):
+    """Whether there are so many more columns than rows that vectors should be as long as these."""
+    n_free = len(free_columns(fixed, data.n_columns - intercept, intercept))
+    few = n_free <= MAX_FREE and n_free * _ROWS_PER_FREE <= data.rows.n_rows
+    return hasattr(data, "bends") and few and data.rows.n_rows < data.n_columns

@@ -1,0 +1,103 @@
+"""Shared coefficients that end at a bound: which of them are told, and how."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
+
+from sk_qnbo import QNBOSearchCV, _bounds, _ladder
+from sk_qnbo._bounds import at_bounds
+from sk_qnbo._ladder import Rung
+from sk_qnbo._stack import ADAPTIVE, CODATA, LEVEL, SCALE
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 20))
+SIZES = np.logspace(0.0, 0.3, 20)
+SMALL = X[:, :3].sum(axis=1) + 0.5 * RNG.normal(size=120)
+LARGE = X[:, -3:].sum(axis=1) + 0.5 * RNG.normal(size=120)
+
+
+def quick(**settings):
+    settings = {"penalty": "shared", "adaptive": False, "shrinkage": np.inf, "cv": 3} | settings
+    return QNBOSearchCV(Ridge(), **settings)
+
+
+def told(search, *data):
+    """The warnings of a fit."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        search.fit(*data)
+    assert all(one.category is ConvergenceWarning for one in seen)
+    return [str(one.message) for one in seen]
+
+
+@pytest.mark.parametrize("y, bound", [(SMALL, "3"), (LARGE, "-1")])
+def test_a_scale_exponent_at_a_bound_is_told_with_a_way_out(y, bound):
+    (text,) = told(quick(), X * SIZES, y)
+    assert f"scale exponent of rung 'learned scale' ended at its bound {bound};" in text
+    log_variance = np.log((X * SIZES).var(axis=0))
+    out = quick(codata=log_variance, scale=1)
+    assert told(out, X * SIZES, y) == []
+    assert out.best_score_ > quick(scale=float(bound)).fit(X * SIZES, y).best_score_
+
+
+def test_an_exponent_that_says_nothing_is_not_told():
+    assert told(quick(), X / X.std(axis=0), SMALL) == []
+
+
+def test_only_the_chosen_rung_is_told_of():
+    assert told(quick(shrinkage="cv", refit=lambda table: 0), X * SIZES, SMALL) == []
+
+
+def narrowed(monkeypatch, index, bound):
+    def box(*args):
+        low, high = real(*args)
+        if low[index] < high[index]:
+            high[index] = bound
+        return low, high
+
+    real = _ladder._box
+    monkeypatch.setattr(_ladder, "_box", box)
+
+
+def test_an_adaptive_term_at_its_bound_is_told(monkeypatch):
+    narrowed(monkeypatch, ADAPTIVE, 0.1)
+    monkeypatch.setattr(_bounds, "_NARROW", 0.0)
+    (text,) = told(quick(scale=1, adaptive=True, shrinkage=3.0), X, SMALL)
+    assert "adaptive term of rung 'adaptive' ended at its bound 0.1" in text
+    assert "adaptive=False" in text
+
+
+def test_an_adaptive_term_of_zero_is_not_told():
+    X, y = load_diabetes(return_X_y=True)
+    noise = np.random.default_rng(3).permutation(y)
+    search = quick(scale=1, adaptive=True, shrinkage=3.0)
+    assert [t for t in told(search, X, noise) if "adaptive" in t] == []
+
+
+@pytest.mark.parametrize("named", ["known", 0])
+def test_a_codata_weight_at_its_bound_is_told(monkeypatch, named):
+    known = -(np.arange(20) < 3).astype(float)
+    narrowed(monkeypatch, CODATA, 0.5)
+    codata = known if named == 0 else pd.DataFrame({"known": known})
+    (text,) = told(quick(codata=codata, scale=1), X, SMALL)
+    assert f"codata column {named!r} on rung 'codata' ended at its bound 0.5" in text
+    series = known if named == 0 else pd.Series(known, name="known")
+    assert f"column {named!r}" in told(quick(codata=series, scale=1), X, SMALL)[0]
+
+
+def test_what_counts_as_a_bound():
+    rung = Rung("some", (SCALE, ADAPTIVE, CODATA))
+    low, high = np.array([-9.0, -2.0, 0.0, -5.0]), np.array([9.0, 6.0, 3.0, 5.0])
+    within = np.array([1.0, 1.0, 1.0, 1.0])
+    assert at_bounds(rung, within, low, high, 2.0) == ()
+    assert at_bounds(rung, low, low, high, 2.0) == ((SCALE, -1.0), (CODATA, -5.0))
+    assert at_bounds(rung, high, low, high, 2.0) == ((SCALE, 3.0), (ADAPTIVE, 3.0), (CODATA, 5.0))
+    held = Rung("held")  # what is not free stands at its value, which is no bound
+    assert at_bounds(held, low, low, high, 2.0) == ()
+    level = np.where(np.arange(4) == LEVEL, high, within)  # the level has a warning of its own
+    assert at_bounds(rung, level, low, high, 2.0) == ()

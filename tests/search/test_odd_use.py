@@ -1,0 +1,230 @@
+"""Legal but unusual use: how columns, labels, metadata and numbers may come."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.feature_selection import SelectKBest, f_regression
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.model_selection import KFold, PredefinedSplit, StratifiedKFold, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+
+from sk_qnbo import QNBOSearchCV
+
+X, Y = load_diabetes(return_X_y=True)
+X, Y = X[:150] * 50.0, Y[:150]
+NAMES = load_diabetes().feature_names
+FRAME = pd.DataFrame(X, columns=NAMES)
+
+
+def quick(model=None, **settings):
+    settings = {"shrinkage": np.inf, "penalty": "shared", "scale": 1, "cv": 3} | settings
+    return QNBOSearchCV(model or Ridge(), **settings)
+
+
+# ------------------------------------------------------------------------------ columns and groups
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [slice(0, 2), slice(None, -8), {"age", "sex"}, frozenset([0, 1]), pd.Index(["age", "sex"])]
+    + [dict.fromkeys(["age", "sex"], 0.0).keys(), (name for name in ["age", "sex"])],
+    ids=["slice", "slice to the end", "set", "frozenset", "index", "keys", "generator"],
+)
+def test_columns_may_come_in_any_collection(columns):
+    search = quick(unpenalized=columns).fit(FRAME, Y)
+    assert_array_equal(np.flatnonzero(search.alpha_ == 0), [0, 1])
+
+
+def test_groups_may_be_slices():
+    search = quick(penalty={"a": slice(0, 5), "b": slice(5, None)}, shrinkage=1.0, adaptive=False)
+    assert_array_equal(search.fit(FRAME, Y).group_labels_, np.repeat([0, 1], 5))
+
+
+@pytest.mark.parametrize("columns", [slice("age", "bmi"), slice(None, "bmi")])
+def test_slices_of_names_are_refused(columns):
+    with pytest.raises(ValueError, match="unpenalized holds slice.*neither a column name"):
+        quick(unpenalized=columns).fit(FRAME, Y)
+
+
+MISSING = [None, np.nan, pd.NA]
+
+
+@pytest.mark.parametrize("label", MISSING, ids=["None", "nan", "NA"])
+def test_a_feature_without_a_label_is_told(label):
+    labels = np.array(["a"] * 9 + [label], dtype=object)
+    with pytest.raises(ValueError, match="no group label for 1 features, the first of them 9"):
+        quick(penalty=labels).fit(FRAME, Y)
+
+
+def test_labels_that_cannot_be_sorted_are_told():
+    with pytest.raises(ValueError, match="cannot be sorted together"):
+        quick(penalty=np.array(["a"] * 9 + [1], dtype=object)).fit(FRAME, Y)
+
+
+@pytest.mark.parametrize("columns", [[-1], [False, True]], ids=["negative", "mask"])
+def test_positions_do_not_count_columns_that_only_folds_have(columns):
+    rng = np.random.default_rng(0)
+    Z, y = rng.normal(size=(40, 8)), rng.normal(size=40)
+    model = make_pipeline(SelectKBest(f_regression, k=2), Ridge())
+    cv = KFold(4)
+    selected = [model[:1].fit(Z[fit], y[fit]).get_feature_names_out() for fit, _ in cv.split(Z)]
+    everywhere = set(model[:1].fit(Z, y).get_feature_names_out())
+    assert set(np.concatenate(selected)) - everywhere  # some fold has a column of its own
+    search = quick(model, cv=cv, unpenalized=columns).fit(Z, y)
+    assert_array_equal(search.alpha_ == 0, [False, True])
+    groups = {"a": [0], "b": columns}
+    assert_array_equal(quick(model, cv=cv, penalty=groups).fit(Z, y).group_labels_, [0, 1])
+
+
+def test_codata_may_be_sparse():
+    known = np.eye(10)[:, :2]
+    found = quick(codata=sparse.csr_array(known)).fit(X, Y)
+    assert_array_equal(found.alpha_, quick(codata=known).fit(X, Y).alpha_)
+
+
+# ---------------------------------------------------------------------------------------- metadata
+
+
+class Particular(TransformerMixin, BaseEstimator):
+    """Scaler that wants a flag, and a table with one entry a row."""
+
+    def fit(self, X, y=None, flag=None, table=None):
+        assert flag is True and len(table) == len(X)
+        self.mean_ = np.mean(X, axis=0)
+        return self
+
+    def transform(self, X):
+        return np.asarray(X) - np.asarray(self.mean_)
+
+
+@pytest.mark.parametrize("form", [list, np.asarray, pd.Series])
+def test_metadata_that_are_not_of_rows_go_as_they_are(form):
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make_pipeline(Particular().set_fit_request(flag=True, table=True), Ridge())
+        search = quick(model, shrinkage="cv").fit(FRAME, Y, flag=True, table=form(range(150)))
+    assert search.predict(FRAME).shape == (150,)
+
+
+def test_a_scorer_may_ask_for_metadata_that_are_not_of_rows():
+    def score(model, X, y, level=None, weight=None):
+        assert level == 3.0 and len(weight) == len(y)
+        return model.score(X, y)
+
+    scorer = sklearn.metrics.make_scorer(lambda y, p, level, weight: -np.mean(level * weight))
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = scorer.set_score_request(level=True, weight=True)
+        search = quick(scoring=scorer).fit(FRAME, Y, level=3.0, weight=np.ones(150))
+    assert search.best_score_ == -3.0
+
+
+def test_a_callable_scorer_sees_names_where_transformers_give_frames():
+    def scorer(model, frame, y):
+        assert list(model[-1].feature_names_in_) == NAMES
+        return model.score(frame, y)  # would warn of names that the model was not fitted with
+
+    model = make_pipeline(StandardScaler(), Ridge()).set_output(transform="pandas")
+    quick(model, scoring=scorer).fit(FRAME, Y)
+
+
+# ------------------------------------------------------------------------------------- the numbers
+
+
+def sparse_frame(S):
+    return pd.DataFrame.sparse.from_spmatrix(S, columns=NAMES)
+
+
+def with_long_indices(S):
+    S = sparse.csr_matrix(S)
+    S.indices, S.indptr = S.indices.astype(np.int64), S.indptr.astype(np.int64)
+    return S
+
+
+def backwards(S):
+    return S[:, ::-1][:, ::-1]  # whose indices are not sorted
+
+
+FORMS = [
+    sparse.csc_matrix, sparse.coo_matrix, sparse.csr_array, sparse.coo_array, sparse.lil_matrix,
+    sparse.bsr_array, with_long_indices, backwards, sparse_frame,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("piped", [False, True])
+def test_every_sparse_form_finds_the_same(form, piped):
+    S = sparse.csr_matrix(np.where(np.abs(X) > 1, X, 0.0))
+    model = make_pipeline(MaxAbsScaler(), Ridge()) if piped else Ridge()
+    wanted, found = (quick(model).fit(form_(S), Y) for form_ in (sparse.csr_matrix, form))
+    assert_allclose(found.alpha_, wanted.alpha_, rtol=1e-10)
+    assert_allclose(found.predict(form(S)), wanted.predict(S))
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Int64", "float32", "int64"])
+def test_every_dtype_of_a_frame_serves(dtype):
+    frame = FRAME.round().astype(dtype)
+    wanted = quick().fit(FRAME.round(), Y)
+    assert_allclose(quick().fit(frame, Y).alpha_, wanted.alpha_, rtol=1e-4)
+    labels = pd.Series(Y > 140).astype("boolean")
+    search = quick(LogisticRegression()).fit(frame, labels)
+    assert list(search.classes_) == [False, True]
+
+
+def test_floats_of_single_precision_come_back_so():
+    for model in (Ridge(), LogisticRegression(), RidgeClassifier()):
+        search = quick(model).fit(X.astype(np.float32), (Y > 140).astype(int))
+        assert search.best_estimator_.coef_.dtype == np.float32
+        assert search.alpha_.dtype == np.float64
+
+
+def test_read_only_data_are_left_alone():
+    data, y = X.copy(), Y.copy()
+    data.flags.writeable = y.flags.writeable = False
+    S = sparse.csr_array(data)
+    for part in (S.data, S.indices, S.indptr):
+        part.flags.writeable = False
+    assert_allclose(quick().fit(data, y).alpha_, quick().fit(S, y).alpha_, rtol=1e-4)
+
+
+# -------------------------------------------------------------------------------- folds and classes
+
+
+def test_folds_whose_test_rows_overlap_serve():
+    rows = np.arange(150)
+    cv = [(rows[:100], rows[100:]), (np.r_[rows[:80], rows[130:]], rows[80:130])]
+    cv.append((rows[50:], rows[:50]))
+    for model in (Ridge(), make_pipeline(StandardScaler(), Ridge())):
+        search = quick(model, cv=cv, shrinkage="cv").fit(FRAME, Y)
+        assert np.isfinite([search.cv_results_[f"split{k}_test_score"] for k in range(3)]).all()
+
+
+@pytest.mark.parametrize(
+    "cv", [PredefinedSplit(np.r_[np.full(60, -1), np.arange(90) % 3]), TimeSeriesSplit(4)]
+)
+def test_rows_that_are_never_judged_serve(cv):
+    plain, piped = (
+        quick(model, cv=cv, shrinkage="cv").fit(FRAME, Y)
+        for model in (Ridge(), make_pipeline(StandardScaler(with_std=False), Ridge()))
+    )
+    assert_allclose(piped.best_score_, plain.best_score_, rtol=1e-3)
+
+
+def test_classes_are_weighted_by_their_labels():
+    Z, y = load_iris(return_X_y=True)
+    words = np.array(["x", "y", "z"])[y]
+    cv = StratifiedKFold(3)
+    for model in (LogisticRegression, RidgeClassifier):
+        by_word = quick(model(class_weight={"x": 3.0, "z": 0.5}), cv=cv).fit(Z, words)
+        weights = np.select([y == 0, y == 2], [3.0, 0.5], 1.0)
+        by_row = quick(model(), cv=cv).fit(Z, words, sample_weight=weights)
+        # the fits are the same; the judgement weighs rows by sample_weight alone
+        coef = [s.best_estimator_.set_params(alpha=1.0) for s in (by_word, by_row)]
+        assert_allclose(
+            coef[0].fit(Z, words).coef_, coef[1].fit(Z, words, weights).coef_, rtol=1e-6
+        )
+        assert by_word.alpha_.shape == (4,) and by_word.best_score_ != by_row.best_score_
