@@ -40,6 +40,13 @@ def check_params(search):
         )
 
 
+def seed_of(search):
+    """Seed of a stochastic method; a deterministic one leaves ``random_state`` alone."""
+    if not resolve_method(search.method).noisy:
+        return 0
+    return int(check_random_state(search.random_state).randint(2**31 - 1))
+
+
 def _check_number(value, name, hint):
     if not (_is_number(value, 0) and np.isfinite(value)):
         raise ValueError(f"{name} must be a finite number, zero or more ({hint}); got {value!r}.")

@@ -7,7 +7,7 @@ import numpy as np
 
 from ._bounds import at_bounds
 from ._curve import lowest_along
-from ._minimize import minimize_bilevel, resolve_method
+from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
 from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
@@ -20,7 +20,8 @@ class Settings:
     """How the climb is done; the numbers a user may set on the search.
 
     ``sharp`` is for a climb whose end is used as it is, without a cross-fit: a finer and
-    longer scan, a hundredth of ``tol`` everywhere, and fits re-solved at the end.
+    longer scan, a hundredth of ``tol`` everywhere, and fits re-solved at the end. ``seed`` is for
+    stochastic methods.
     """
 
     method: str = "qnbo-bfgs"
@@ -29,6 +30,7 @@ class Settings:
     seconds: float | None = None
     left: float | None = None
     sharp: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,16 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         problem,
         theta,
         method=_method(settings),
-        upper=UpperLBFGS(pairs=() if hint is None else hint.pairs),
+        upper=_upper(settings, hint),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
         max_time=settings.left,
         memory=memory,
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
-        final=settings.sharp,
+        random_state=settings.seed,
+        # what other methods leave is not solved: rungs would be compared on unfinished fits
+        final=settings.sharp or not moving,
     )
     values = problem.fold_values(result.theta, result.point)
     result = replace(result, point=problem.settled(result.point))
@@ -176,6 +180,14 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         Hint(result.theta, reference, getattr(result.upper_state, "pairs", ()), result.w),
         at_bounds(rung, result.theta, *_box(stack, problem, reference, rung, theta), reference[1]),
     )
+
+
+def _upper(settings, hint):
+    """The method's upper step, with the curvature of the hint where it can use it."""
+    step = resolve_upper(resolve_method(settings.method).upper)
+    if hint is not None and isinstance(step, UpperLBFGS):
+        return replace(step, pairs=hint.pairs)
+    return step
 
 
 def _share_of_tol(rung, settings):
@@ -267,9 +279,10 @@ def _scan(stack, problem, reference, theta, settings):
         seen.append((level, found))
         level -= step
     theta[LEVEL], memory = _valley(seen)
-    if known and stack.large:
-        memory = memory.light(memory.point)
-    return theta, memory if known else None
+    if not known:
+        w = problem.array(memory.point)
+        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w)
+    return theta, memory.light(memory.point) if stack.large else memory
 
 
 def _valley(seen):

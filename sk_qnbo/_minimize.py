@@ -63,18 +63,28 @@ def resolve_method(method):
     return METHODS[method]
 
 
+def resolve_upper(upper):
+    """An upper step from its registry name, or itself."""
+    if not isinstance(upper, str):
+        return upper
+    if upper not in UPPER_STEPS:
+        raise ValueError(f"upper must be one of {sorted(UPPER_STEPS)} or a step, got {upper!r}.")
+    return UPPER_STEPS[upper]
+
+
 def minimize_bilevel(
     problem,
     theta0,
     *,
     method="qnbo-bfgs",
-    upper="lbfgs",
+    upper=None,
     bounds=None,
     max_iter=100,
     tol=1e-5,
     max_time=None,
     callback=None,
     memory=None,
+    random_state=0,
     final=True,
 ):
     """Minimise the upper objective of a bilevel problem over theta.
@@ -85,8 +95,9 @@ def minimize_bilevel(
     theta0 : array-like of shape (n_upper,)
     method : str or Method
         How the hypergradient is estimated; a name in ``sk_qnbo.METHODS``.
-    upper : str or object
-        How theta moves; a name in ``sk_qnbo.upper.UPPER_STEPS``.
+    upper : str or object, optional
+        How theta moves; a name in ``sk_qnbo.upper.UPPER_STEPS``. None is the step that the method
+        is meant to be used with.
     bounds : tuple of two array-likes (low, high), optional
         A coordinate with ``low == high`` stands still.
     max_iter : int
@@ -101,19 +112,22 @@ def minimize_bilevel(
         Called with the history row after every estimate; True stops the loop.
     memory : object, optional
         Memory of an earlier result on the same problem.
+    random_state : int
+        Seed of a stochastic method; the others do not use it.
     final : bool
-        Whether :func:`judge` re-solves the result to high accuracy.
+        Whether :func:`judge` re-solves the result to high accuracy; and ``theta0`` too, where
+        values cannot be trusted or did not fall, to return the better of both.
 
     Returns
     -------
     BilevelResult
     """
     method, counted = resolve_method(method), CountedProblem(problem)
-    step = UPPER_STEPS[upper] if isinstance(upper, str) else upper
+    step = resolve_upper(method.upper if upper is None else upper)
     theta = np.array(theta0, dtype=float)
     box = Box(*_bounds(bounds, theta))
     theta = box.clip(theta)
-    memory = method.start(counted, theta) if memory is None else memory
+    memory = method.start(counted, theta, random_state) if memory is None else memory
     begun, state, best, history = time.perf_counter(), None, None, []
     message, converged, restarts = f"stopped at max_iter={max_iter}", False, 3
     for n_iter in range(max_iter + 1):  # noqa: B007 (how far it got is told)
@@ -135,7 +149,7 @@ def minimize_bilevel(
             message, converged = "the next step promises less than tol", True
             break
         if step.exhausted(state):
-            if accurate or restarts == 0:
+            if accurate or restarts == 0 or n_iter == max_iter:
                 message, converged = "no step lowers the value any more", accurate
                 break
             # the estimates were too rough to judge a step: look again from the best theta
@@ -145,11 +159,12 @@ def minimize_bilevel(
             message = "stopped by the callback" if stop else f"stopped at max_time={max_time:g} s"
             break
         theta = step.trial(state, box)
+    point = best.place(problem)
     result = BilevelResult(
         theta=state.theta,
         value=state.value,
         gradient=state.gradient,
-        w=problem.array(best.point),
+        w=problem.array(point),
         residual=best.residual,
         stationarity=float(np.abs(box.projected(state.theta, state.gradient)).max(initial=0.0)),
         n_iter=n_iter,
@@ -157,10 +172,25 @@ def minimize_bilevel(
         message=message,
         history=history,
         memory=best.memory,
-        point=best.point,
+        point=point,
         upper_state=state,
     )
-    return judge(problem, result) if final and result.residual > _SHARP else result
+    if not final:
+        return result
+    trusted = best.goal > 0 or best.residual <= np.sqrt(tol)
+    if trusted and result.value <= history[0]["value"]:
+        return judge(problem, result) if result.residual > _SHARP else result
+    return _finalist(problem, result, box.clip(theta0), method, random_state)
+
+
+def _finalist(problem, result, theta0, method, seed):
+    """The better of where a method of rough values or steps ended and where it began."""
+    judged, begun = judge(problem, result), judge(problem, replace(result, theta=theta0))
+    if judged.value <= begun.value:
+        return judged
+    memory = method.start(problem, theta0, seed, begun.w)
+    message = f"{result.message}; no better than theta0, which is returned"
+    return replace(begun, memory=memory, message=message)
 
 
 # residual that the judge asks for; a result that has it already is not solved again
@@ -187,6 +217,8 @@ def judge(problem, result, tol=_SHARP):
     """
     sharp = QNBO(tol=tol, adjoint_tol=max(tol, 1e-6), n_refine=100, max_iter=1000)
     seen = sharp.estimate(problem, result.theta, sharp.begin(result.point))
+    if not seen.residual <= _ROUGH:  # a method that ran away left it where there is no way back
+        seen = sharp.estimate(problem, result.theta, sharp.start(problem, result.theta))
     return replace(
         result,
         value=seen.value,

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from . import _report
-from ._checks import check_params
+from ._checks import check_params, seed_of
 from ._crossfit import cross_fit, judge_stack, settled
 from ._deadline import Deadline, rounds
 from ._delegation import Delegation
@@ -62,7 +62,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         the ladder and cross-fits; a number tunes with that prior, unguarded; 0 is the free
         per-feature problem of the bilevel literature; ``numpy.inf`` has no departures.
     method : str, default="qnbo-bfgs"
-        Bilevel method, a name in ``sk_qnbo.METHODS``.
+        Bilevel method, a name in ``sk_qnbo.METHODS`` or a method object (docs/methods.md).
     cv : int, splitter, iterable or "loo", default=None
         As in ``GridSearchCV``; None is 5 folds. "loo" tunes by leave-one-out without refitting:
         exact for ridge, by one Newton step from the full fit for logistic regression (Rad and
@@ -93,8 +93,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     n_jobs : int, default=None
         Parallel cross-fits (joblib).
     random_state : int, RandomState instance or None, default=None
-        Seed of methods that draw at random. A deterministic method, such as the default, neither
-        uses nor advances it; transformers have their own.
+        Seed of methods that draw at random; the others (the default) neither use nor advance it.
     verbose : int, default=0
         1 tells rungs, 2 iterations too, in one line each.
 
@@ -264,7 +263,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         source = given.source(self._guarded)
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
-        settings = Settings(self.method, self.max_iter, self.tol, sharp=not self._guarded)
+        sharp = not self._guarded
+        settings = Settings(self.method, self.max_iter, self.tol, sharp=sharp, seed=seed_of(self))
         climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sk_qnbo import METHODS
+
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -28,6 +30,22 @@ def test_python_blocks_run(page):
 def test_links_lead_to_files(page):
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_method_stands_in_the_docs_with_its_source():
+    lines = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
+    sources = [line for line in lines if re.match(r"^\| `", line) and "arXiv" in line]
+    sources += [line for line in lines if line.startswith("| `") and "the same" in line]
+    for name in METHODS:
+        assert any(f"`{name}`" in line for line in lines), name
+        cited = any(f"`{name}`" in line for line in sources)
+        assert cited or name == "exact", f"{name} has no source in docs/methods.md"
+
+
+def test_a_method_takes_less_than_fifty_lines():
+    text = (ROOT / "docs" / "adding_a_method.md").read_text(encoding="utf-8")
+    (code,) = (code for _, code in blocks_of(text) if "class Truncated" in code)
+    assert len(code.splitlines()) < 50
 
 
 def test_blocks_are_found():

@@ -42,3 +42,15 @@ def test_the_comparison_prints_markdown_and_saves_its_picture(monkeypatch, capsy
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) == 3 and len({line.count("|") for line in lines}) == 1
     assert picture.stat().st_size > 1000
+
+
+def test_theta_is_held_still_from_the_command_line(monkeypatch, capsys, tmp_path):
+    plt.switch_backend("Agg")
+    path, picture = EXAMPLES / "benchmarks" / "hold_still.py", tmp_path / "picture.png"
+    options = ["--methods", "exact", "soba", "--estimates", "1", "3", "--figure", str(picture)]
+    monkeypatch.setattr(sys, "argv", [str(path), *options])
+    runpy.run_path(str(path), run_name="__main__")
+    plt.close("all")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
+    assert picture.stat().st_size > 1000

@@ -1,7 +1,23 @@
-"""The bilevel methods, by name: the only list."""
+"""The bilevel methods, by name: the only list.
 
+Sources stand at the top of each file. A line here is one method, or a setting of one.
+"""
+
+from .aid import AID
+from .bamm import BAMM
 from .base import Estimate, Method
+from .first_order import BOME, F2SA
 from .qnbo import QNBO
+from .shine import ShineOPA, ShineRefine
+from .single_loop import SingleLoop
+from .unrolled import ITD
+from .zeroth_order import PZOBO
+
+# rows a stochastic step sees, and its length: a batch bends more here and there than all rows do
+_BATCH = {"batch_size": 64, "rel_step": 0.5}
+# one step more with the same Hessian goes twice as far
+_NEWTON = {"n_products": 1, "ahead": True}
+_NEWTON_BATCH = _NEWTON | {"batch_size": 64, "rel_step": 0.25}
 
 METHODS = {
     "qnbo-bfgs": QNBO(),
@@ -16,6 +32,9 @@ METHODS = {
         accuracy=1e-6,
     ),
     "shine": QNBO(n_refine=0, accuracy=1.0),
+    "shine-opa": ShineOPA(),
+    "shine-refine": ShineRefine(),
+    "jacobian-free": AID(n_products=0, amortised=False, system="gd", accuracy=1.0),
     # Pedregosa (ICML 2016, arXiv 1602.02355): L-BFGS below, warm conjugate gradients for the
     # adjoint, both to a tolerance that falls geometrically; nothing shared between the two
     "hoag": QNBO(
@@ -28,6 +47,42 @@ METHODS = {
         tol_decay=0.9,
         max_iter=1000,
     ),
+    "aid-cg": AID(n_steps=30, n_products=30),
+    "aid-neumann": AID(n_steps=30, n_products=30, system="gd", amortised=False, accuracy=0.1),
+    "itd": ITD(),
+    "stocbio": AID(system="gd", amortised=False, accuracy=0.5, **_BATCH),
+    "amigo-gd": AID(system="gd"),
+    "amigo-cg": AID(),
+    "amigo-sgd": AID(system="gd", accuracy=0.3, **_BATCH),
+    "soba": SingleLoop(decay=0.4, accuracy=0.3, **_BATCH),
+    "saba": SingleLoop(saga=True, **_BATCH),
+    "ma-soba": SingleLoop(decay=0.4, accuracy=0.3, upper="momentum", **_BATCH),
+    "ma-saba": SingleLoop(saga=True, upper="momentum", **_BATCH),
+    "pzobo": PZOBO(),
+    "pzobo-s": PZOBO(**_BATCH),
+    "nbo-gd": SingleLoop(**_NEWTON),
+    "nbo-cg": SingleLoop(n_products=10, ahead=True, system="cg"),
+    "nsbo-sgd": SingleLoop(accuracy=0.3, **_NEWTON_BATCH),
+    "nsbo-saga": SingleLoop(saga=True, **_NEWTON_BATCH),
+    "ma-nsbo-saga": SingleLoop(saga=True, upper="momentum", **_NEWTON_BATCH),
+    "bome": BOME(),
+    "f2sa": F2SA(),
+    "f3sa": F2SA(momentum=0.1, n_steps=1, accuracy=0.5, **_BATCH),
+    "bamm-nbo": BAMM(),
 }
 
-__all__ = ["METHODS", "QNBO", "Estimate", "Method"]
+__all__ = [
+    "AID",
+    "BAMM",
+    "BOME",
+    "F2SA",
+    "ITD",
+    "METHODS",
+    "PZOBO",
+    "QNBO",
+    "Estimate",
+    "Method",
+    "ShineOPA",
+    "ShineRefine",
+    "SingleLoop",
+]

@@ -22,6 +22,10 @@ class Estimate:
         Lower iterations spent.
     memory : object
         What the method wants back at the next theta.
+    goal : float
+        Residual beyond which the method does not try to go; 0 where it goes on and on.
+    w : ndarray of shape (n_stack, n_lower), optional
+        Where the lower level stands, if there is no ``point``.
     """
 
     value: float
@@ -31,18 +35,43 @@ class Estimate:
     n_iter: int
     memory: object
     goal: float = 0.0
+    w: np.ndarray | None = None
+
+    def place(self, problem):
+        """Point of the lower level in ``problem``; one that saw a batch only left an array."""
+        return problem.at(self.w) if self.point is None else self.point
 
 
 class Method:
     """``start`` makes a memory, ``estimate`` is pure: same arguments, same answer.
 
-    A method owns no loop over theta. ``accuracy`` is the relative error of the
-    hypergradient that it promises when theta is held still.
+    A method owns no loop over theta.
+
+    Attributes
+    ----------
+    accuracy : float
+        Relative error of the hypergradient that it promises when theta is held still, on a
+        well-conditioned problem; 1 promises no more than a direction downhill.
+    noisy : bool
+        Whether estimates are random, so that ``accuracy`` speaks of their mean.
+    upper : str
+        The step of theta it is meant to be used with, a name in ``UPPER_STEPS``.
+    cost : dict
+        Most calls of each oracle that one estimate makes once it has started; a call on a batch
+        counts as the batch's share.
     """
 
     accuracy = 1e-6
+    noisy = False
+    upper = "lbfgs"
+    cost = {}
 
-    def start(self, problem, theta, seed=0):
+    def start(self, problem, theta, seed=0, w=None):
+        """Memory before the first estimate.
+
+        All randomness comes from ``seed`` (an int). The lower level begins at the array ``w``,
+        which is ``problem.initial()`` unless one is given.
+        """
         raise NotImplementedError
 
     def estimate(self, problem, theta, memory):

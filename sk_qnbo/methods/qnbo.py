@@ -81,8 +81,13 @@ class QNBO(Method):
     max_iter: int = 300
     accuracy: float = 1e-3
 
-    def start(self, problem, theta, seed=0):
-        return QNBOMemory(problem.at(problem.initial()))
+    @property
+    def cost(self):
+        """Of the lower level only its iterations are bounded: line searches come on top."""
+        return {"hvp": max(self.n_refine, 1), "upper": 1, "cross": 1}
+
+    def start(self, problem, theta, seed=0, w=None):
+        return QNBOMemory(problem.at(problem.initial() if w is None else w))
 
     def begin(self, point):
         """Memory of a start at a point, whatever method reached it."""

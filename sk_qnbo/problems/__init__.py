@@ -1,12 +1,15 @@
-"""Bilevel problems: the protocol, and the tuning of penalties of linear models."""
+"""Bilevel problems: the protocol, tuning of penalties, a quadratic, cleaning, few-shot tasks."""
 
 from .base import BilevelProblem
+from .cleaning import DataCleaning
 from .counting import CountedProblem
 from .data import MomentData, RowData
+from .few_shot import FewShot
 from .linear import LinearProblem, linear_data
 from .loo import LooProblem
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
 from .penalties import LogLinearPenalty
+from .quadratic import Quadratic
 from .row_side import RowSideProblem, row_side_pays
 from .row_space import RowSpaceProblem, row_space_pays
 from .rows import DenseRows, FoldRows, SparseRows, rows_of
@@ -15,6 +18,8 @@ __all__ = [
     "BilevelProblem",
     "BinaryLogLoss",
     "CountedProblem",
+    "DataCleaning",
+    "FewShot",
     "DenseRows",
     "FoldRows",
     "LOSSES",
@@ -22,6 +27,7 @@ __all__ = [
     "LogLinearPenalty",
     "LooProblem",
     "MomentData",
+    "Quadratic",
     "RowData",
     "RowSideProblem",
     "RowSpaceProblem",

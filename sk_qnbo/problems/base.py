@@ -50,6 +50,9 @@ class BilevelProblem:
     unit : float
         What one unit of the lower objective is worth (the number of rows where
         it is a sum over rows). Residuals are measured in it.
+    n_terms : int
+        Terms that the objectives are sums of, as far as :meth:`batch` can take them apart;
+        1 where there is nothing to draw, so that stochastic methods see the whole problem.
 
     Notes
     -----
@@ -60,6 +63,7 @@ class BilevelProblem:
 
     n_stack = 1
     unit = 1.0
+    n_terms = 1
     start_plan = StartPlan()
 
     # -- the oracles -------------------------------------------------------------------------
@@ -103,6 +107,28 @@ class BilevelProblem:
     def values_along(self, theta, q, values):
         """Upper values with coordinate q of theta at each of ``values``; None where not cheap."""
         return None
+
+    def batch(self, part, n_parts):
+        """One of ``n_parts`` shares of the terms, as a problem like this one.
+
+        The parts are disjoint and always the same, and their terms are weighted up, so that the
+        mean of any oracle over all parts at one ``(theta, w)`` is this problem's own. ``unit``,
+        ``n_stack``, ``n_lower`` and ``n_upper`` stay. Points of a part are its own: go from one
+        to the other by arrays.
+
+        Parameters
+        ----------
+        part : int
+            From 0 to ``n_parts - 1``.
+        n_parts : int
+            At most ``n_terms``; 1 gives the problem itself.
+        """
+        if n_parts == 1:
+            return self
+        raise ValueError(
+            f"{type(self).__name__} cannot be cut into {n_parts} batches; set n_terms = 1, or "
+            "write batch(part, n_parts)."
+        )
 
     def initial(self):
         """Where the lower level starts cold, an array ``(n_stack, n_lower)``."""

@@ -9,14 +9,20 @@ class CountedProblem:
     Attributes
     ----------
     calls : collections.Counter
-        Number of calls by oracle name.
+        Number of calls by oracle name; one on a batch counts as the batch's share.
     """
 
     ORACLES = ("lower", "lower_value", "hvp", "cross", "upper", "data_hessian", "data_rows")
 
-    def __init__(self, problem):
-        self.problem = problem
-        self.calls = Counter()
+    def __init__(self, problem, calls=None, share=1):
+        self.problem, self.share = problem, share
+        self.calls = Counter() if calls is None else calls
+
+    def batch(self, part, n_parts):
+        """A part that counts into the same calls."""
+        if n_parts == 1:
+            return self
+        return CountedProblem(self.problem.batch(part, n_parts), self.calls, self.share / n_parts)
 
     def __getattr__(self, name):
         value = getattr(self.problem, name)
@@ -24,7 +30,7 @@ class CountedProblem:
             return value
 
         def counted(*args, **kwargs):
-            self.calls[name] += 1
+            self.calls[name] += self.share
             return value(*args, **kwargs)
 
         return counted

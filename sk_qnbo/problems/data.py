@@ -111,6 +111,10 @@ class RowData:
 
     def bound(self):
         """Upper bound of the diagonal of the data's Hessian, at any coefficients."""
+        return self._bound
+
+    @cached_property
+    def _bound(self):
         h = self._blocks(self.rows.squares, self.train[:, None] * self.loss.bend_bound)
         return np.broadcast_to(h, (self.n_stack, self.n_outputs, self.n_columns))
 
@@ -139,6 +143,7 @@ class MomentData:
             return
         total = valid.sum(axis=1) * loss.mean_over
         share = 1.0 / np.where(total > 0, total, 1.0)
+        self.valid = share[:, None] * valid
         left_out = self._moments(valid)
         self.G, self.c, self.yy = self._moments_of_train(valid, left_out)
         self.Gv, self.cv, self.yyv = (m * share.reshape(-1, *[1] * (m.ndim - 1)) for m in left_out)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .base import BilevelProblem, StartPlan
+from .batches import batches
 from .data import MomentData, RowData
 
 # sizes up to which a dense factor is worth its memory and time (docs/engine.md)
@@ -58,10 +59,22 @@ class LinearProblem(BilevelProblem):
         self.n_lower = data.n_outputs * data.n_columns
         self.unit = float(data.train.sum(axis=1).max())
         self._last_theta = None
+        self._batches = {}
 
     @property
     def products(self):
         return self.data.products
+
+    @property
+    def n_terms(self):
+        return self.data.train.shape[1]
+
+    def batch(self, part, n_parts):
+        if n_parts == 1:
+            return self
+        if n_parts not in self._batches:
+            self._batches[n_parts] = batches(self, n_parts)
+        return self._batches[n_parts][part]
 
     @property
     def start_plan(self):

@@ -50,6 +50,8 @@ class LooProblem(LinearProblem):
         As in :class:`LinearProblem`.
     """
 
+    n_terms = 1  # what is left out for one row needs all the others: there is nothing to draw
+
     def __init__(self, data, judge, penalty, *prior, **options):
         data = copy(data)
         data.n_stack = len(penalty.offset)  # the same rows for every member

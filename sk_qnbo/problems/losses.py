@@ -78,7 +78,8 @@ class SoftmaxLogLoss:
 class _SoftmaxAt:
     def __init__(self, z, targets):
         # measured from the true class, whose loss else is a difference of two near numbers
-        self.z = z - np.einsum("kcn,cn->kn", z, targets)[:, None]
+        true = np.broadcast_to(targets, z.shape)  # a stack of tasks has targets of its own each
+        self.z = z - np.einsum("kcn,kcn->kn", z, true)[:, None]
         self.targets = targets
 
     @cached_property

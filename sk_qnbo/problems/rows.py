@@ -12,16 +12,29 @@ class _OneMatrix:
 
     # whether the folds read the same rows
     shared = True
+    # the rows that these were taken from and the share of them: work counts there too
+    _parent, _share = None, 1.0
 
     def __init__(self, shape):
         self.n_rows, self.n_columns = shape
         self.products = 0
         self._kernel = (None, None)
 
+    def _count(self, n):
+        self.products += n
+        if self._parent is not None:
+            self._parent._count(self._share * n)
+
+    def part(self, rows, share):
+        """Some rows, a share of these: what is spent on them counts as that share here."""
+        some = self._taken(rows)
+        some._parent, some._share = self, share
+        return some
+
     def _apply(self, product, values):
         stack, outputs, _ = values.shape
         flat = values.reshape(stack * outputs, -1)
-        self.products += len(flat)
+        self._count(len(flat))
         size = 1.0
         if self.X.dtype != float and not 1e-25 < np.abs(flat).max() < 1e25:
             size = max(float(np.abs(flat).max()), 1e-300)  # single precision has a short range
@@ -39,12 +52,12 @@ class _OneMatrix:
 
     def gram(self, h):
         """``X' diag(h) X`` for each row of ``h (n_blocks, n_rows)``."""
-        self.products += int(np.count_nonzero(h) / self.n_rows * self.n_columns)
+        self._count(int(np.count_nonzero(h) / self.n_rows * self.n_columns))
         return np.stack([self._gram_of(row) for row in h])
 
     def squares(self, h):
         """``sum_i h_i x_ij^2`` for each row of ``h (n_blocks, n_rows)``."""
-        self.products += len(h)
+        self._count(len(h))
         return self._squares(h)
 
     def kernel(self, inverse):
@@ -56,7 +69,7 @@ class _OneMatrix:
         last, answer = self._kernel
         factor = _ratio(inverse, last)
         if factor is None:
-            self.products += len(inverse) * self.n_rows
+            self._count(len(inverse) * self.n_rows)
             answer, factor = np.stack([self._kernel_of(row) for row in inverse]), 1.0
             self._kernel = inverse, answer
         return answer if factor == 1.0 else factor * answer
@@ -83,6 +96,9 @@ class DenseRows(_OneMatrix):
     def single(self):
         """The same rows in single precision."""
         return DenseRows(self.X, np.float32)
+
+    def _taken(self, rows):
+        return DenseRows(self.X[rows], float if self.X.dtype == float else self.X.dtype)
 
     def some_times(self, rows, M):
         """Some rows of X times a matrix ``M (n_columns, k)``."""
@@ -142,6 +158,9 @@ class SparseRows(_OneMatrix):
         self.scale = np.ones(d) if scale is None else scale
         self.intercept = intercept
         self.size = self.X.nnz
+
+    def _taken(self, rows):
+        return SparseRows(self.X[rows], self.scale, self.intercept, self.X.dtype)
 
     def single(self):
         """The same rows in single precision."""
@@ -253,6 +272,10 @@ class FoldRows:
     def single(self):
         """The same rows in single precision."""
         return FoldRows([f.single() for f in self.folds])
+
+    def part(self, rows, share):
+        """Some rows of every fold, a share of these."""
+        return FoldRows([f.part(rows, share) for f in self.folds])
 
     def moments(self, weights):
         """Each fold's moments under its own row of ``weights (n_folds, n_rows)``."""

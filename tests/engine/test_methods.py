@@ -1,4 +1,4 @@
-"""The contract of every bilevel method, and what is special about qNBO."""
+"""What is special about qNBO and its relatives; the contract of all methods is test_contract."""
 
 import copy
 from dataclasses import replace
@@ -21,6 +21,7 @@ from sk_qnbo.methods.qnbo import QNBOMemory
 from sk_qnbo.problems import CountedProblem
 from sk_qnbo.solvers.linear_systems import REFINEMENTS
 
+FAMILY = [name for name, method in METHODS.items() if isinstance(method, QNBO)]
 SOME = ["binary per feature", "softmax", "ridge", "binary, rows few", "binary sparse"]
 
 
@@ -32,7 +33,7 @@ def held_still(method, case, times=8):
     return seen
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("case", SOME)
 def test_holding_theta_still_approaches_the_hypergradient(case, name):
     case = made(**CASES[case])
@@ -52,7 +53,7 @@ def test_the_exact_hypergradient_is_that_of_differences(case):
     assert relative_error(got, dense_hypergradient(case, case.theta)) < 1e-6
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("case", ["binary per feature", "ridge, rows few"])
 def test_an_estimate_is_pure(case, name):
     case, method = made(**CASES[case]), METHODS[name]
@@ -68,7 +69,7 @@ def test_an_estimate_is_pure(case, name):
         assert_array_equal(pair, was)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("loss, outputs", [("binary", 1), ("softmax", 3), ("squared", 2)])
 def test_equal_folds_are_one_fold(loss, outputs, name):
     many, one = (
@@ -83,19 +84,20 @@ def test_equal_folds_are_one_fold(loss, outputs, name):
     assert_allclose(a.gradient, b.gradient, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FAMILY)
 def test_products_stay_within_the_budget(name):
     case = made(**CASES["binary sparse"])
     counted, method = CountedProblem(case.problem), METHODS[name]
     memory = method.start(counted, case.theta)
     seen = method.estimate(counted, case.theta, memory)
-    assert counted.calls["upper"] == counted.calls["cross"] == 1
-    assert 1 <= counted.calls["hvp"] <= max(method.n_refine, 1)
+    assert 1 <= counted.calls["upper"] <= method.cost["upper"]
+    assert 1 <= counted.calls["hvp"] <= method.cost["hvp"]
+    assert counted.calls["cross"] == 1
     assert seen.n_iter <= method.max_iter
     assert counted.products == case.problem.products > 0
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", FAMILY)
 def test_a_warm_start_spends_no_more_than_a_cold_one(name):
     case, method = made(**CASES["binary per feature"]), METHODS[name]
     near = case.theta + 0.01

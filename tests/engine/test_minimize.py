@@ -1,12 +1,15 @@
 """The upper loop on a bilevel problem whose solution is known in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sk_qnbo._minimize import judge, minimize_bilevel
-from sk_qnbo.methods import METHODS
+from sk_qnbo.methods import METHODS, QNBO
 from sk_qnbo.problems import BilevelProblem, CountedProblem
+from sk_qnbo.upper import UPPER_STEPS
 
 
 class Shrinkage(BilevelProblem):
@@ -57,16 +60,73 @@ class Shrinkage(BilevelProblem):
 
 @pytest.mark.parametrize("knows_diagonal", [True, False])
 @pytest.mark.parametrize("folds", [1, 3])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [n for n in METHODS if isinstance(METHODS[n], QNBO)])
 def test_the_minimum_is_the_closed_form(method, folds, knows_diagonal):
     problem = Shrinkage(folds, knows_diagonal=knows_diagonal)
     result = minimize_bilevel(problem, np.zeros(4), method=method, tol=1e-9, max_iter=200)
     want = problem.value(problem.best())
-    assert result.converged or method == "shine", result.message
+    assert result.converged or METHODS[method].accuracy == 1.0, result.message
     assert result.value - want < 1e-5
     if METHODS[method].accuracy <= 1e-3:
         assert_allclose(result.theta, problem.best(), atol=2e-2)
     assert_allclose(result.w, problem.fitted(result.theta), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", [n for n in METHODS if not isinstance(METHODS[n], QNBO)])
+def test_the_field_comes_near_the_minimum_with_its_own_upper_steps(method):
+    problem = Shrinkage(3)
+    start, best = (problem.value(theta) for theta in (np.zeros(4), problem.best()))
+    result = minimize_bilevel(problem, np.zeros(4), method=method, max_iter=300, tol=1e-9)
+    assert result.value - best < 0.02 * (start - best)
+    assert_allclose(result.w, problem.fitted(result.theta), atol=1e-4)
+
+
+@pytest.mark.parametrize("upper", UPPER_STEPS)
+def test_every_upper_step_goes_down_and_keeps_the_bounds(upper):
+    problem = Shrinkage(3)
+    low, high = problem.best() - 0.5, problem.best() + np.array([3.0, 3.0, 3.0, -0.2])
+    start = np.clip(np.zeros(4), low, high)
+    result = minimize_bilevel(
+        problem, start, upper=upper, bounds=(low, high), max_iter=300, tol=1e-9
+    )
+    want = problem.value(np.clip(problem.best(), low, high))
+    assert result.value - want < 0.02 * (problem.value(start) - want)
+    assert result.theta[3] == pytest.approx(high[3])
+
+
+def test_an_unknown_upper_step_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match="upper must be one of .*adam.* got 'newton'"):
+        minimize_bilevel(Shrinkage(), np.zeros(4), upper="newton")
+
+
+def test_the_upper_step_is_the_methods_own_unless_one_is_given():
+    problem = Shrinkage(3)
+    own, named, other = (
+        minimize_bilevel(problem, np.zeros(4), method="nbo-gd", upper=upper, max_iter=5)
+        for upper in (None, METHODS["nbo-gd"].upper, "descent")
+    )
+    assert_array_equal(own.theta, named.theta)
+    assert not np.array_equal(own.theta, other.theta)
+
+
+def test_the_random_state_reaches_the_method():
+    problem = Shrinkage(3)
+    one, same, other = (
+        minimize_bilevel(problem, np.zeros(4), method="pzobo", random_state=seed, max_iter=5)
+        for seed in (1, 1, 2)
+    )
+    assert_array_equal(one.theta, same.theta)
+    assert not np.array_equal(one.theta, other.theta)
+
+
+def test_a_method_that_runs_away_ends_no_worse_than_it_began():
+    problem = Shrinkage(3)
+    wild = replace(METHODS["saba"], rel_step=100.0)
+    with np.errstate(all="ignore"):
+        result = minimize_bilevel(problem, problem.best() + 0.1, method=wild, max_iter=30)
+    assert_array_equal(result.theta, problem.best() + 0.1)
+    assert result.value == pytest.approx(problem.value(result.theta), rel=1e-6)
+    assert "no better than theta0" in result.message
 
 
 def test_the_toy_is_consistent():
