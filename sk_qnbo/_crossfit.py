@@ -157,15 +157,20 @@ def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, dead
 _FEWEST_ROWS = 8
 
 
+# part of the loss beyond which few rows need no test: what follows has more freedom still
+_MUCH = 0.1
+
+
 def _clearly_worse(judged, level=0.98):
-    """Whether the newest rung's loss is beyond the best one's, by a paired t-test."""
+    """Whether the newest rung is beyond the best one, by much or by a paired t-test."""
     n_rows = len(judged.rows)
     if n_rows < _FEWEST_ROWS:
         return False
     best = int(np.argmax(judged.scores["score"]))
     error = standard_errors(judged.losses[[-1]] - judged.losses[[best]], judged.weights)[0]
-    gap = judged.scores["score"][best] - judged.scores["score"][-1]
-    return gap > stdtrit(n_rows - 1, level) * error
+    lowest = -judged.scores["score"][best]
+    gap = -judged.scores["score"][-1] - lowest
+    return gap > min(stdtrit(n_rows - 1, level) * error, _MUCH * lowest)
 
 
 # judged rows and folds from which on the cross-fit may be over before its last fold

@@ -20,7 +20,7 @@ class BFGS(Curvature):
 
     def _term(self, s, y):
         sy = dot(s, y)
-        good = sy > _EPS * np.sqrt(dot(s, s) * dot(y, y))
+        good = sy > np.maximum(_EPS * np.sqrt(dot(s, s) * dot(y, y)), np.finfo(float).tiny)
         return s, y, np.where(good, 1.0 / np.where(good, sy, 1.0), 0.0)
 
     def _start(self, v):

@@ -137,8 +137,8 @@ def test_hypergradient_agrees_with_differences(name):
     assert_allclose(seen.gradient, want, atol=1e-6 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_works_on_it(method):
+@pytest.mark.parametrize("method", [name for name, m in METHODS.items() if not m.noisy])
+def test_every_method_without_noise_works_on_it(method):
     case, problem = left_out(labels=2, n=60)
     want, method = estimate(problem, case.theta), METHODS[method]
     memory = method.start(problem, case.theta)
