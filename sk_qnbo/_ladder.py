@@ -7,12 +7,12 @@ import numpy as np
 
 from ._bounds import at_bounds
 from ._curve import lowest_along
-from ._minimize import minimize_bilevel, resolve_method, resolve_upper
+from ._hints import Hint, upper_step
+from ._minimize import minimize_bilevel, resolve_method
 from ._rungs import Rung
 from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
-from .upper import UpperLBFGS
 
 
 @dataclass(frozen=True)
@@ -31,31 +31,6 @@ class Settings:
     left: float | None = None
     sharp: bool = False
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Hint:
-    """What the climb on all folds found on one rung, to start a climb on some of their rows.
-
-    Attributes
-    ----------
-    theta : ndarray of shape (n_upper,)
-    reference : tuple
-        What theta is measured from.
-    pairs : tuple
-        Curvature of the upper level.
-    w : ndarray of shape (n_folds, n_lower) or None
-        Lower level of each fold.
-    """
-
-    theta: np.ndarray
-    reference: tuple
-    pairs: tuple
-    w: np.ndarray | None
-
-    def of(self, folds):
-        """The hint for a stack whose members are like some of the folds, or like none (None)."""
-        return replace(self, w=None if folds is None else self.w[folds])
 
 
 @dataclass(frozen=True)
@@ -152,7 +127,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         problem,
         theta,
         method=_method(settings),
-        upper=_upper(settings, hint),
+        upper=upper_step(resolve_method(settings.method), hint, problem.n_upper),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
@@ -164,7 +139,8 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         final=settings.sharp or not moving,
     )
     values = problem.fold_values(result.theta, result.point)
-    result = replace(result, point=problem.settled(result.point))
+    hint = Hint.of_result(result, reference, rung, problem.penalty.n_shared, stack.large)
+    result = replace(result, point=problem.settled(result.point), upper_state=None)
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
     low, high = _level_bounds(stack)
@@ -177,17 +153,9 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         result,
         time.perf_counter() - begun,
         at_bound,
-        Hint(result.theta, reference, getattr(result.upper_state, "pairs", ()), result.w),
+        hint,
         at_bounds(rung, result.theta, *_box(stack, problem, reference, rung, theta), reference[1]),
     )
-
-
-def _upper(settings, hint):
-    """The method's upper step, with the curvature of the hint where it can use it."""
-    step = resolve_upper(resolve_method(settings.method).upper)
-    if hint is not None and isinstance(step, UpperLBFGS):
-        return replace(step, pairs=hint.pairs)
-    return step
 
 
 def _share_of_tol(rung, settings):
@@ -230,20 +198,11 @@ def _begin(stack, problem, reference, rung, before, settings, hint):
     if hint is not None and np.isinf(rung.tau):
         if memory is None and hint.w is not None and isinstance(_method(settings), QNBO):
             memory = QNBOMemory(problem.at(hint.w))
-        return _translated(hint, reference), memory
+        return hint.theta_from(reference), memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
         return _set(theta, reference, rung), memory
     return _scan(stack, problem, reference, _set(theta, reference, rung), settings)
-
-
-def _translated(hint, reference):
-    """The hint's theta, measured from another reference: the penalties are the same."""
-    theta, (mean, spread), (old_mean, old_spread) = hint.theta.copy(), reference, hint.reference
-    exponent = theta[SCALE] / old_spread
-    theta[SCALE] = exponent * spread
-    theta[LEVEL] += exponent * (mean - old_mean)
-    return theta
 
 
 def _set(theta, reference, rung):
@@ -274,35 +233,35 @@ def _scan(stack, problem, reference, theta, settings):
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)
         memory = found.memory
-        lowest = min((one.value for _, one in seen), default=np.inf)
-        worse = 0 if found.value < lowest else worse + 1
-        seen.append((level, found))
+        worse = 0 if found.value < min((one[1] for one in seen), default=np.inf) else worse + 1
+        # where memory is short, of every level only the bare coefficients
+        kept = problem.array(memory.point) if stack.large else memory
+        seen.append((level, found.value, found.gradient[LEVEL], kept))
         level -= step
     theta[LEVEL], memory = _valley(seen)
+    memory = QNBOMemory(problem.at(memory)) if stack.large else memory
     if not known:
         w = problem.array(memory.point)
         return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w)
-    return theta, memory.light(memory.point) if stack.large else memory
+    return theta, memory
 
 
 def _valley(seen):
-    """Level of the lowest value that the values and slopes of a walk promise, and a memory there.
+    """Level of the lowest value that a walk's values and slopes promise, and what was kept there.
 
     Between neighbours the value is taken for the cubic through their values and slopes
     (Hermite), so a valley narrower than a step of the walk is not stepped over.
     """
-    best = min(seen, key=lambda pair: pair[1].value)
-    level, memory, lowest = best[0], best[1].memory, best[1].value
+    level, lowest, _, kept = min(seen, key=lambda one: one[1])
     t = np.linspace(0.0, 1.0, 21)
-    for (above, a), (below, b) in zip(seen, seen[1:], strict=False):
-        h = above - below
-        slopes = -h * a.gradient[LEVEL], -h * b.gradient[LEVEL]
-        cubic = (1 + 2 * t) * (1 - t) ** 2 * a.value + t**2 * (3 - 2 * t) * b.value
-        cubic += t * (1 - t) ** 2 * slopes[0] - t**2 * (1 - t) * slopes[1]
+    for a, b in zip(seen, seen[1:], strict=False):
+        h = a[0] - b[0]
+        cubic = (1 + 2 * t) * (1 - t) ** 2 * a[1] + t**2 * (3 - 2 * t) * b[1]
+        cubic += h * (t**2 * (1 - t) * b[2] - t * (1 - t) ** 2 * a[2])
         if cubic.min() < lowest:
             lowest, at = cubic.min(), int(cubic.argmin())
-            level, memory = above - h * t[at], (a if 2 * at < len(t) else b).memory
-    return level, memory
+            level, kept = a[0] - h * t[at], (a if 2 * at < len(t) else b)[3]
+    return level, kept
 
 
 def _null_level(stack, problem, theta):
