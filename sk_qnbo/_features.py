@@ -6,6 +6,7 @@ own, or one each, and their co-data are the mean. Only their names can tell them
 """
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 import numpy as np
@@ -26,9 +27,8 @@ def positions(columns, names, n_final, what):
 def _position(column, names, n_final, what):
     if isinstance(column, str):
         if names is None or column not in names:
-            known = "X has no column names" if names is None else f"X has {_some(names)}"
             raise ValueError(
-                f"{what} names the column {column!r}, but {known}; "
+                f"{what} names the column {column!r}, but {_known(column, names)}; "
                 "give names of columns that reach the linear model, or integer positions."
             )
         return list(names).index(column)
@@ -43,6 +43,15 @@ def _position(column, names, n_final, what):
             f"give 0 to {n_final - 1}."
         )
     return int(column) % n_final
+
+
+def _known(column, names):
+    """The names there are, those like the one that was asked for first."""
+    if names is None:
+        return "X has no column names"
+    near = get_close_matches(column, names, n=3)
+    others = [name for name in names if name not in near]
+    return f"the linear model gets {_some(near + others)}"
 
 
 def _some(names):
@@ -133,6 +142,10 @@ def _is_missing(label):
         return True
 
 
+def _name(position, names):
+    return int(position) if names is None else names[position]
+
+
 def _labels_of_mapping(penalty, names, n_final, n_features, fixed):
     labels = np.full(n_features, -1)
     for number, (group, columns) in enumerate(penalty.items()):
@@ -142,7 +155,8 @@ def _labels_of_mapping(penalty, names, n_final, n_features, fixed):
         taken = [j for j in at if labels[j] >= 0]
         if taken:
             raise ValueError(
-                f"penalty puts column {taken[0]} into two groups, {group!r} being the second; "
+                f"penalty puts column {_name(taken[0], names)!r} into two groups, "
+                f"{list(penalty)[labels[taken[0]]]!r} and {group!r}; "
                 "put every column into one group."
             )
         labels[at] = number
@@ -153,7 +167,7 @@ def _labels_of_mapping(penalty, names, n_final, n_features, fixed):
         j = int(np.argmax(left))
         raise ValueError(
             f"penalty leaves {int(left.sum())} columns without a group, the first of them "
-            f"{j if names is None else names[j]!r}; put every column into one group."
+            f"{_name(j, names)!r}; put every column into one group."
         )
     return labels, list(penalty)
 

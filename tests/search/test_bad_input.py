@@ -310,8 +310,15 @@ def test_a_callable_refit_must_return_a_row(index, error):
 def test_unknown_names_of_columns_are_told_with_known_ones():
     X, y = classes()
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
-    with pytest.raises(ValueError, match="names the column 'age', but X has 'a', 'b', 'c', 'd'"):
+    with pytest.raises(
+        ValueError, match="column 'age', but the linear model gets 'a', 'b', 'c', 'd'"
+    ):
         quick(unpenalized=["age"]).fit(frame, y)
+    longer = pd.DataFrame(np.hstack([X, X]), columns=[f"s{j}" for j in range(7)] + ["age_b"])
+    with pytest.raises(ValueError, match="the linear model gets 'age_b', 's0', .*'s3', ...;"):
+        quick(unpenalized=["age"]).fit(longer, y)
+    with pytest.raises(ValueError, match="column 'b' into two groups, 'one' and 'two'"):
+        quick(penalty={"one": ["a", "b"], "two": ["b", "c", "d"]}).fit(frame, y)
     with pytest.raises(ValueError, match="lacks 2 of the features, the first of them 'c'"):
         quick(codata=pd.Series([1.0, 2.0], index=["a", "b"])).fit(frame, y)
 
