@@ -52,7 +52,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         0 leaves the columns raw; "learn" tunes it.
     adaptive : bool, default=True
         Whether the ladder has the rung that penalises features less which already carried weight
-        in a pilot fit.
+        in a pilot fit. It is left out where ``shrinkage`` is 0 or ``numpy.inf``.
     codata : array-like of shape (n_features, n_covariates), default=None
         What is known of the features (p-values of an earlier study, distances, frequencies).
     unpenalized : sequence of columns, or mapping {column: penalty}, default=None
