@@ -1,5 +1,7 @@
 """Tasks side by side: joblib, with scikit-learn's configuration carried to every worker."""
 
+import warnings
+
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -27,4 +29,18 @@ def in_order(function, tasks, n_jobs):
         parallel = Parallel(return_as="generator", **how)
     except ValueError:  # joblib's multiprocessing gives results only when all are done
         parallel = Parallel(**how)
-    yield from parallel(delayed(function)(*task) for task in tasks)
+    results = parallel(delayed(function)(*task) for task in tasks)
+    try:
+        # "yield from" would close them itself, and joblib would warn
+        for result in results:  # noqa: UP028
+            yield result
+    finally:
+        _give_up(results)
+
+
+def _give_up(results):
+    """End what is under way; joblib would warn of it, but it is meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tasks which", category=UserWarning)
+        if hasattr(results, "close"):
+            results.close()

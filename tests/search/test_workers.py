@@ -1,5 +1,7 @@
 """Cross-fits side by side: any backend, with the configuration of the caller."""
 
+import threading
+
 import joblib
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sk_qnbo import QNBOSearchCV
+from sk_qnbo._workers import in_order
 
 X, Y = load_diabetes(return_X_y=True, as_frame=True)
 BACKENDS = ["loky", "threading", "multiprocessing"]
@@ -31,6 +34,20 @@ def test_every_backend_finds_the_same(backend):
     np.testing.assert_allclose(
         found.cv_results_["mean_test_score"], wanted.cv_results_["mean_test_score"], rtol=1e-10
     )
+
+
+def test_tasks_that_are_not_needed_are_given_up_in_silence():
+    begun, go = [], threading.Event()
+
+    def task(k):
+        begun.append(k)
+        return k if k == 0 else go.wait(5)
+
+    results = in_order(task, [(k,) for k in range(20)], n_jobs=2)
+    assert next(results) == 0
+    threading.Timer(0.2, go.set).start()
+    results.close()  # joblib's own warning would be an error here
+    assert len(begun) < 20
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
