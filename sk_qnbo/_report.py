@@ -109,7 +109,9 @@ def warn_of(search, fits, guarded, n_rungs, late):
         _warn(
             f"max_time={search.max_time:g} s was over after {len(fits)} of {n_rungs} rungs"
             + (f", and cut short {', '.join(map(repr, late))}" if late else "")
-            + "; the best so far is kept. Raise max_time to look further."
+            + "; the best so far is kept. "
+            + ("The climb and the cross-fits have equal shares of it. " if guarded else "")
+            + "Raise max_time to look further."
         )
     if chosen is None:
         return
