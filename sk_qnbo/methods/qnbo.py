@@ -13,7 +13,7 @@ import numpy as np
 from ..curvature import CURVATURES, STARTS
 from ..curvature.base import dot
 from ..solvers.linear_systems import REFINEMENTS
-from ..solvers.quasi_newton import quasi_newton
+from ..solvers.quasi_newton import PATIENCE, quasi_newton
 from .base import Estimate, Method
 
 # part of the upper value that a fit may owe: corrected for it, the error is its square
@@ -146,6 +146,7 @@ class QNBO(Method):
         """Fit; where the start matrix has aged so much that steps are many, build it anew."""
         plan, n_iter = self._plan(problem), 0
         point, start, pairs = problem.carry(theta, memory.point), memory.start, memory.pairs
+        lowest, since = np.inf, 0
         while True:
             if start is None:
                 start = STARTS[plan.kind](problem, point, shared=plan.shared, full=plan.full)
@@ -155,7 +156,10 @@ class QNBO(Method):
             allowed = allowed if plan.constant else min(plan.patience, allowed)
             fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
             n_iter += fit.n_iter
-            if fit.converged or n_iter >= self.max_iter or fit.n_iter < allowed:
+            better = fit.residual < 0.9 * lowest
+            lowest, since = (fit.residual, 0) if better else (lowest, since + fit.n_iter)
+            ended = fit.n_iter < allowed or n_iter >= self.max_iter or since >= PATIENCE
+            if fit.converged or ended:
                 return start, fit, n_iter
             point, start = fit.point, None
 

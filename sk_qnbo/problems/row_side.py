@@ -219,8 +219,8 @@ _FEW_COLUMNS = 64
 
 
 # multiplications up to which a kernel for every fold is cheaper than the steps it saves; beyond,
-# up to MAX_KERNEL, it buys digits
-_MAX_CHEAP = 1.5e8
+# up to _MAX_PRECISE, it buys digits; ridge, solved in one step, up to MAX_KERNEL
+_MAX_CHEAP, _MAX_PRECISE = 1.5e8, 5e8
 
 
 def row_side_pays(data, fixed, intercept, precise=True):
@@ -233,11 +233,11 @@ def row_side_pays(data, fixed, intercept, precise=True):
         As of :class:`LogLinearPenalty`.
     intercept : bool
     precise : bool
-        Whether digits count; for the squared loss, solved in one step, they come for nothing.
+        Whether digits count.
     """
     n, d = data.rows.n_rows, data.n_columns
     work = data.n_stack * n * (data.rows.size + n * n)
     few = len(free_columns(fixed, d - intercept, intercept)) <= MAX_FREE
-    precise = precise or data.loss.name == "squared_error"
-    cheap = work <= (MAX_KERNEL if precise else _MAX_CHEAP)
+    limit = _MAX_PRECISE if precise else _MAX_CHEAP
+    cheap = work <= (MAX_KERNEL if data.loss.name == "squared_error" else limit)
     return few and max(n, _FEW_COLUMNS) < d and n <= MAX_WOODBURY and cheap

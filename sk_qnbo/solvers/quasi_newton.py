@@ -34,7 +34,7 @@ class LowerFit:
 
 
 # steps without progress of the worst residual after which a solve is given up
-_PATIENCE = 30
+PATIENCE = 30
 
 
 def _direction(curvature, gradient):
@@ -58,7 +58,7 @@ def quasi_newton(problem, theta, point, curvature, tol, max_iter):
         residual = np.sqrt(np.maximum(-slope, 0.0) / problem.unit)
         worst = float(residual.max())
         lowest, since = (worst, 0) if worst < 0.9 * lowest else (lowest, since + 1)
-        stalled = stalled or since >= _PATIENCE  # rounding keeps it where it is
+        stalled = stalled or since >= PATIENCE  # rounding keeps it where it is
         if worst <= tol or n_iter >= max_iter or stalled:
             return LowerFit(point, gradient, curvature, worst, n_iter, worst <= tol)
         step = np.where((residual > 0.01 * tol)[:, None], step, 0.0)
