@@ -131,11 +131,10 @@ def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, dead
     user see every rung. The time up to ``deadline`` is for ``n_parts`` such fits one after another.
     """
     mine = deadline.part(n_parts)
-    tuned, members = tuning.stack_without(source, main, outer)
+    tuned = tuning.stack_without(source, main, outer)
     if tuned is None:
         return None
-    same_columns = tuned.spec is main.spec
-    hints = {name: hint.of(members) for name, hint in hints.items() if same_columns}
+    hints = hints if tuned.spec is main.spec else None  # folds may have columns of their own
     own = tuning.train[[outer]], tuning.valid[[outer]]
     one = Stack(source.folds(*own, tuned.folds.names), main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
@@ -210,8 +209,8 @@ def cross_fit(source, main, rungs, settings, hints, tuning, scoring, n_jobs, dea
         The stack of all folds.
     rungs : list of Rung
     settings : Settings
-    hints : dict of Hint
-        By rung, what the climb on all folds found (see :func:`sk_qnbo._ladder.climb`).
+    hints : dict of tuple
+        By rung, what the climb on all folds has learnt (see :func:`sk_qnbo._ladder.climb`).
     tuning : FoldTuning
     scoring : ModelScores or None
     n_jobs : int or None

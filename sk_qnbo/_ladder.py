@@ -7,12 +7,12 @@ import numpy as np
 
 from ._bounds import at_bounds
 from ._curve import lowest_along
-from ._hints import Hint, upper_step
-from ._minimize import minimize_bilevel, resolve_method
+from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
 from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
+from .upper import UpperLBFGS
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class RungFit:
     seconds : float
     at_bound : bool
         Whether the common level ended at a bound.
-    hint : Hint
     ended : tuple of (int, float)
         Other shared coefficients that ended at a bound, and this (see :mod:`sk_qnbo._bounds`).
+    pairs : tuple of (step, change of the gradient)
+        Curvature of the upper level on a rung with departures, a hint to a climb on some rows.
     """
 
     rung: Rung
@@ -61,8 +62,8 @@ class RungFit:
     result: object
     seconds: float
     at_bound: bool
-    hint: Hint
     ended: tuple = ()
+    pairs: tuple = ()
 
     @property
     def value(self):
@@ -83,10 +84,10 @@ def climb(stack, rungs, settings, progress=None, hints=None):
     rungs : list of Rung
     settings : Settings
     progress : Progress, optional
-    hints : dict of Hint, optional
-        By rung. The few shared coefficients start from the hint, as they are tuned to the end
-        from wherever they start; departures, which are not, take the hint's curvature alone, so
-        that they bring nothing along of the rows left out.
+    hints : dict of tuple, optional
+        By rung with departures, curvature that the climb on all folds has learnt
+        (:attr:`RungFit.pairs`). There is none for shared coefficients, nor is where that climb
+        ended: the landscape has several valleys, and which was chosen tells of the rows left out.
 
     Yields
     ------
@@ -99,7 +100,7 @@ def climb(stack, rungs, settings, progress=None, hints=None):
         if done and left == 0.0:
             return
         settings = replace(settings, left=left)
-        hint = None if hints is None else hints.get(rung.name)
+        hint = () if hints is None else hints.get(rung.name, ())
         done[rung.name] = _tune(stack, reference, rung, done, settings, progress, hint)
         if progress is not None:
             progress.rung(done[rung.name])
@@ -122,12 +123,12 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     unit = _log_likelihood_unit(stack, done)
     moving = isinstance(resolve_method(settings.method), QNBO)
     problem = stack.problem(reference, phi, rung, unit, moving)
-    theta, memory = _begin(stack, problem, reference, rung, before, settings, hint)
+    theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
         problem,
         theta,
         method=_method(settings),
-        upper=upper_step(resolve_method(settings.method), hint, problem.n_upper),
+        upper=_upper(settings, hint),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
@@ -139,7 +140,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         final=settings.sharp or not moving,
     )
     values = problem.fold_values(result.theta, result.point)
-    hint = Hint.of_result(result, reference, rung, problem.penalty.n_shared, stack.large)
+    pairs = _curvature(rung, result, stack.large)
     result = replace(result, point=problem.settled(result.point), upper_state=None)
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
@@ -153,9 +154,29 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         result,
         time.perf_counter() - begun,
         at_bound,
-        hint,
         at_bounds(rung, result.theta, *_box(stack, problem, reference, rung, theta), reference[1]),
+        pairs,
     )
+
+
+# pairs of the upper level that are kept where one is a burden on the memory
+_FEW_PAIRS = 3
+
+
+def _curvature(rung, result, large):
+    """What a rung with departures has learnt of the upper level, a hint to climbs on some rows."""
+    if np.isinf(rung.tau):
+        return ()
+    pairs = getattr(result.upper_state, "pairs", ())
+    return pairs[-_FEW_PAIRS:] if large else pairs
+
+
+def _upper(settings, hint):
+    """The method's upper step, with the curvature that is its hint where it can use it."""
+    step = resolve_upper(resolve_method(settings.method).upper)
+    if hint and isinstance(step, UpperLBFGS):
+        return replace(step, pairs=hint)
+    return step
 
 
 def _share_of_tol(rung, settings):
@@ -189,16 +210,12 @@ def _method(settings):
     return replace(method, tol=_LOWER_TOL, adjoint_tol=_ADJOINT_TOL)
 
 
-def _begin(stack, problem, reference, rung, before, settings, hint):
-    """Starting theta and memory: from a hint, a simpler rung, or a scan of the level."""
+def _begin(stack, problem, reference, rung, before, settings):
+    """Starting theta and memory: from a simpler rung, or a scan of the level."""
     theta = np.zeros(problem.n_upper)
     memory = None
     if before is not None and before.result.w.shape == (problem.n_stack, problem.n_lower):
         memory = before.result.memory
-    if hint is not None and np.isinf(rung.tau):
-        if memory is None and hint.w is not None and isinstance(_method(settings), QNBO):
-            memory = QNBOMemory(problem.at(hint.w))
-        return hint.theta_from(reference), memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
         return _set(theta, reference, rung), memory

@@ -304,7 +304,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         self, given, source, stack, rungs, settings, fits, scoring, progress, deadline
     ):
         """Every fold's rows judging rungs that were tuned without them."""
-        hints = {fit.rung.name: fit.hint for fit in fits}
+        hints = {fit.rung.name: fit.pairs for fit in fits if np.isfinite(fit.rung.tau)}
         n_folds = len(given.tuning.train)
         work = source, stack, rungs[: len(fits)], settings, hints, given.tuning
         todo = cross_fit(*work, scoring, self.n_jobs, deadline)

@@ -28,19 +28,9 @@ class FoldTuning:
         return Stack(source.folds(self.train, self.valid), spec, precise=precise)
 
     def stack_without(self, source, main, outer):
-        """The same on the training rows of one fold; None where no fold is left inside.
-
-        Returns
-        -------
-        stack : Stack or None
-        members : ndarray of int or None
-            Members of the main stack that its members are like; None where coordinates differ.
-        """
-        inner, members = inner_splits(self.train, self.valid, outer)
-        if len(members) == 0:
-            return None, None
-        stack = Stack(source.folds(*inner), main.spec, main)
-        return stack, members if stack.design is main.design else None
+        """The same on the training rows of one fold; None where no fold is left inside."""
+        inner, _ = inner_splits(self.train, self.valid, outer)
+        return Stack(source.folds(*inner), main.spec, main) if len(inner[0]) else None
 
     def trainings(self, used, codes, guarded):
         """Rows of every fit that is judged (``used``: those of positive weight), and its name."""
@@ -78,9 +68,9 @@ class LooTuning(FoldTuning):
         )
 
     def stack_without(self, source, main, outer):
-        rows, (pilots, _) = self.train[[outer]], inner_splits(self.train, self.valid, outer)
+        rows, pilots = self.train[[outer]], inner_splits(self.train, self.valid, outer)[0]
         folds = source.folds(rows, rows)
-        return LooStack(folds, main.spec, lambda: source.folds(*pilots), main), None
+        return LooStack(folds, main.spec, lambda: source.folds(*pilots), main)
 
     def trainings(self, used, codes, guarded):
         if codes is not None:

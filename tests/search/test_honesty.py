@@ -1,0 +1,41 @@
+"""What is tuned without a fold does not know the fold's rows."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+import sk_qnbo._crossfit as crossfit
+from sk_qnbo import QNBOSearchCV
+
+FOLDS = 4
+
+
+def made(seed, n=80, d=40):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    beta = rng.normal(size=d) * (rng.random(d) < 0.2)
+    y = X @ beta + 3.0 * np.linalg.norm(beta) * rng.normal(size=n)
+    return X * np.exp(rng.normal(size=d)), y
+
+
+def penalties_without_first_fold(X, y, monkeypatch):
+    """Log penalties of every rung, tuned without the rows of fold 0."""
+    seen, real = [], crossfit._judge_all
+
+    def spy(stack, fold, fits, models, scoring):
+        seen.append(np.log([alpha for _, alpha in models]))
+        return real(stack, fold, fits, models, scoring)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(crossfit, "_judge_all", spy)
+        QNBOSearchCV(Ridge(), penalty="shared", cv=FOLDS).fit(X, y)
+    return seen[FOLDS]  # the first ones are of the climb on all folds
+
+
+@pytest.mark.parametrize("seed", [40, 41, 42, 43])
+def test_penalties_tuned_without_a_fold_do_not_depend_on_its_targets(seed, monkeypatch):
+    X, y = made(seed)
+    other = y.copy()
+    other[: len(y) // FOLDS] = y[: len(y) // FOLDS][::-1]  # of the same mean and spread
+    first, second = (penalties_without_first_fold(X, t, monkeypatch) for t in (y, other))
+    np.testing.assert_allclose(first, second, rtol=1e-6)
