@@ -162,7 +162,7 @@ class Stack:
         rows = self.design.rows
         # on the side of the rows differences of large predictions need all digits
         if not precise and folds.loss != "squared" and rows.n_columns <= rows.n_rows:
-            self.design = replace(self.design, rows=rows.single())
+            self.design = self.design.single()
         self.data = self._data()
         self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
         fixed = np.full(spec.n_features, np.nan) if spec.fixed is None else spec.fixed

@@ -1,6 +1,6 @@
 """From raw columns to the coordinates in which the lower level is solved, and back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -73,6 +73,11 @@ class Design:
     @property
     def n_features(self):
         return self.scale.shape[1]
+
+    def single(self):
+        """The same with rows in single precision; itself, if they are, so that copies are one."""
+        rows = self.rows.single()
+        return self if rows is self.rows else replace(self, rows=rows)
 
     def log_variance(self, weights):
         """Log of the raw variance of each column under each row of ``weights``.

@@ -94,8 +94,8 @@ class DenseRows(_OneMatrix):
         self.size = self.X.size
 
     def single(self):
-        """The same rows in single precision."""
-        return DenseRows(self.X, np.float32)
+        """The same rows in single precision; themselves, if they are."""
+        return self if self.X.dtype == np.float32 else DenseRows(self.X, np.float32)
 
     def _taken(self, rows):
         return DenseRows(self.X[rows], float if self.X.dtype == float else self.X.dtype)
@@ -163,10 +163,17 @@ class SparseRows(_OneMatrix):
         return SparseRows(self.X[rows], self.scale, self.intercept, self.X.dtype)
 
     def single(self):
-        """The same rows in single precision."""
+        """The same rows in single precision; themselves, if they are.
+
+        Columns are brought into its short range by powers of two, which costs no digit.
+        """
         X = self.X
-        half = sp.csr_array((X.data.astype(np.float32), X.indices, X.indptr), X.shape)
-        return SparseRows(half, self.scale, self.intercept, np.float32)
+        if X.dtype == np.float32:
+            return self
+        power = np.exp2(np.round(np.log2(self.scale)))
+        data = (X.data / power[X.indices]).astype(np.float32)
+        half = sp.csr_array((data, X.indices, X.indptr), X.shape)
+        return SparseRows(half, self.scale / power, self.intercept, np.float32)
 
     def some_times(self, rows, M):
         """Some rows of X times a matrix ``M (n_columns, k)``."""
@@ -270,8 +277,10 @@ class FoldRows:
         self.size = max(f.size for f in self.folds)
 
     def single(self):
-        """The same rows in single precision."""
-        return FoldRows([f.single() for f in self.folds])
+        """The same rows in single precision; themselves, if they are."""
+        folds = [f.single() for f in self.folds]
+        same = all(a is b for a, b in zip(folds, self.folds, strict=True))
+        return self if same else FoldRows(folds)
 
     def part(self, rows, share):
         """Some rows of every fold, a share of these."""

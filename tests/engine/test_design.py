@@ -91,3 +91,21 @@ def test_entries_given_twice_are_summed():
     used = np.ones((1, 300), dtype=bool)
     once, again = (Design.of(matrix, used, True).scale for matrix in (X, twice))
     assert_allclose(again, once, rtol=1e-12)
+
+
+def test_single_precision_is_made_once():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    for matrix in (X, sparse.csr_array(X), [X, sparse.csr_array(X)]):
+        folds = 2 if isinstance(matrix, list) else 1
+        single = Design.of(matrix, np.ones((folds, 20), dtype=bool), True).single()
+        assert single.single() is single
+
+
+@pytest.mark.parametrize("unit", [1e-40, 1e-25, 1e25, 1e40])
+def test_units_beyond_single_precision_cost_sparse_rows_nothing(unit):
+    rng = np.random.default_rng(0)
+    X = sparse.random(50, 6, 0.4, "csr", random_state=0)
+    used, W = np.ones((1, 50), dtype=bool), rng.normal(size=(1, 1, 7))
+    want, seen = (Design.of(X * scale, used, True).single().rows for scale in (1.0, unit))
+    assert_allclose(seen.predict(W), want.predict(W), rtol=1e-5, atol=1e-5)
+    assert_allclose(seen.squares(np.ones((1, 50))), want.squares(np.ones((1, 50))), rtol=1e-5)
