@@ -142,13 +142,19 @@ class RowSide:
         """Point at row values ``b`` and coefficients ``free`` of the unpenalised columns.
 
         Shrunk to the norm ``size (n_stack,)`` if it is beyond: where penalties fell, predictions
-        of the same b grow with them, to where a log loss is flat.
+        of the same b grow with them, to where a log loss is flat. Where that is still worse than
+        no coefficients at all (one penalty fell far more than the others), they are zero.
         """
         c = b @ self.data.rows.X[:, :, : b.shape[2]]
         if size is not None:
             now = np.sqrt(np.einsum("kcn,kcn->k", c, c))
             c = c * np.where(now > size, size / np.where(now > 0, now, 1.0), 1.0)[:, None, None]
-        return RowSidePoint(self, self.data.at(np.concatenate([c, free], axis=2)))
+        inner = self.data.at(np.concatenate([c, free], axis=2))
+        if size is not None:
+            value = self.data.train_value(inner) + 0.5 * np.einsum("kcn,kcn->k", c, c)
+            keep = kept(self.data, inner.z, value)
+            inner = inner if keep.all() else self.data.at(keep * inner.W)
+        return RowSidePoint(self, inner)
 
     def dual(self, c):
         """Row values b with ``c = L' b``."""
@@ -193,6 +199,12 @@ class RowSidePoint:
         if self._W is None:
             self._W = self.side.primal(self.b, self.free)
         return self._W
+
+
+def kept(data, z, value):
+    """One for each fold whose lower value is no worse than without coefficients, else zero."""
+    without = np.einsum("kn,kn->k", data.train, data.loss.at(np.zeros_like(z)).value)
+    return (value <= without).astype(float)[:, None, None]
 
 
 def _pivoted_root(K):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .base import StartPlan
 from .linear import LinearProblem
-from .row_side import MAX_FREE, free_columns
+from .row_side import MAX_FREE, free_columns, kept
 
 # how much looser the estimates are than where a dense factor is affordable
 _SLACK = 30.0
@@ -141,7 +141,8 @@ class RowSpace:
     def point(self, other):
         """The point here with the same row values, as far as predictions do not grow with them.
 
-        Where penalties fell they would, to where a log loss is flat.
+        Where penalties fell they would, to where a log loss is flat. Where it is still worse than
+        no coefficients at all, it is these.
         """
         rows, b, Kb = self.data.rows, other.b, np.zeros_like(other.b)
         if b.any():
@@ -150,7 +151,12 @@ class RowSpace:
             now = np.einsum("kcn,kcn->k", b, Kb)
             grown = np.where(now > other.size, other.size / np.where(now > 0, now, 1.0), 1.0)
             b, Kb = (np.sqrt(grown)[:, None, None] * part for part in (b, Kb))
-        return RowSpacePoint(b, other.free, self, Kb, Kb + self.offset(other.free))
+        point = RowSpacePoint(b, other.free, self, Kb, Kb + self.offset(other.free))
+        keep = kept(self.data, point.z, self.data.train_value(point) + 0.5 * point.size)
+        if keep.all():
+            return point
+        parts = (keep * part for part in (b, other.free))
+        return RowSpacePoint(*parts, self, *(keep * part for part in (Kb, point.z)))
 
 
 class RowSpacePoint:

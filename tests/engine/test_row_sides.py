@@ -96,3 +96,17 @@ def test_few_columns_stay_on_their_own_side():
     assert row_space_pays(wide.data, None, True)
     # many unpenalised columns are more than pairs can bear
     assert not row_space_pays(wide.data, np.where(np.arange(66) < 10, 0.0, np.nan), True)
+
+
+@pytest.mark.parametrize("name", ["binary", "softmax"])
+def test_a_point_is_carried_to_where_one_penalty_has_fallen_far(name):
+    case = made(d=60, **(SETTINGS[name] | {"labels": 60}))
+    problem, coarse = on_side("factor", case.problem), QNBO(tol=1e-6, n_refine=0)
+    theta = case.theta.copy()
+    memory = coarse.estimate(problem, theta, coarse.start(problem, theta)).memory
+    theta[-1] -= np.log(1e12)
+    warm = coarse.fit_lower(problem, theta, memory)
+    cold = coarse.fit_lower(problem, theta)
+    assert warm.converged
+    values = (problem.lower_value(theta, fit.point) for fit in (warm, cold))
+    assert_allclose(*values, rtol=1e-6)
