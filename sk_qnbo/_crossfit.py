@@ -182,7 +182,9 @@ def settled(judged):
     """Whether the folds so far tell which rung to choose.
 
     They do where every other rung is beyond the best one by twice the standard error of their
-    paired difference, or cannot be ahead of it by more than a negligible part of the loss.
+    paired difference, or cannot be ahead of it by more than a negligible part of the loss. The
+    error is that of rows or that of folds, whichever is larger: rows of a fold may be alike
+    (groups, seasons), and then they are fewer than they seem.
     """
     judged = [one for one in judged if one is not None]
     if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
@@ -192,8 +194,17 @@ def settled(judged):
     weights = np.concatenate([one.weights for one in judged])
     means = losses @ weights / weights.sum()
     best = int(np.argmin(means))
-    errors = standard_errors(losses - losses[best], weights)
+    ahead = losses - losses[best]
+    errors = np.maximum(standard_errors(ahead, weights), _between_folds(judged, ahead))
     return bool((means - means[best] - 2.0 * errors >= -_NEGLIGIBLE * abs(means[best])).all())
+
+
+def _between_folds(judged, values):
+    """Standard errors of the means of rows ``(n_rungs, n_rows)``, from the folds' own means."""
+    ends = np.cumsum([len(one.rows) for one in judged])[:-1]
+    parts, weights = np.split(values, ends, axis=1), [one.weights for one in judged]
+    means = [part @ w / w.sum() for part, w in zip(parts, weights, strict=True)]
+    return standard_errors(np.stack(means, axis=1), np.array([w.sum() for w in weights]))
 
 
 def cross_fit(source, main, rungs, settings, hints, tuning, scoring, n_jobs, deadline):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold
 
 import sk_qnbo._crossfit as crossfit
 from sk_qnbo import QNBOSearchCV
@@ -39,3 +40,31 @@ def test_penalties_tuned_without_a_fold_do_not_depend_on_its_targets(seed, monke
     other[: len(y) // FOLDS] = y[: len(y) // FOLDS][::-1]  # of the same mean and spread
     first, second = (penalties_without_first_fold(X, t, monkeypatch) for t in (y, other))
     np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+def judged(losses):
+    n = losses.shape[1]
+    return crossfit.Judged(("a", "b"), np.arange(n), np.ones(n), losses, {}, np.zeros(2), 0.0)
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_folds_that_disagree_settle_nothing(alike):
+    """Rows of a fold may be alike; then their number says little, and the folds' does."""
+    noise = np.random.default_rng(0).normal(size=(2, 1000))
+    gaps = (0.7, 0.02) if alike else (0.35, 0.37)
+    folds = [
+        judged(np.stack([np.ones(1000), 1.0 + gap + 0.1 * rows]))
+        for gap, rows in zip(gaps, noise, strict=True)
+    ]
+    assert crossfit.settled(folds) is not alike
+
+
+def test_folds_with_groups_are_all_judged():
+    rng = np.random.default_rng(1)
+    groups = np.arange(1500) % 10
+    X = rng.normal(size=(1500, 10)) + 1.5 * rng.normal(size=(10, 10))[groups]
+    beta = rng.normal(size=10) + 0.7 * rng.normal(size=(10, 10))[groups]
+    y = (X * beta).sum(axis=1) + rng.normal(size=1500)
+    search = QNBOSearchCV(Ridge(), penalty="shared", cv=GroupKFold(5)).fit(X, y, groups=groups)
+    table = search.cv_results_
+    assert np.isfinite([table[f"split{k}_test_score"][0] for k in range(5)]).all()
