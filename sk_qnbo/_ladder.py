@@ -239,7 +239,7 @@ def _scan(stack, problem, reference, theta, settings):
     method = replace(method if known else QNBO(), tol=1e-4, n_refine=0)
     memory = method.start(problem, theta)
     low, high = _level_bounds(stack)
-    level = min(_null_level(stack, problem, theta), high)
+    level = min(max(_null_level(stack, problem, theta), low), high)
     lowest = lowest_along(problem, theta, LEVEL, low, level)
     if lowest is not None:
         theta[LEVEL] = lowest

@@ -101,3 +101,9 @@ def test_what_counts_as_a_bound():
     assert at_bounds(held, low, low, high, 2.0) == ()
     level = np.where(np.arange(4) == LEVEL, high, within)  # the level has a warning of its own
     assert at_bounds(rung, level, low, high, 2.0) == ()
+
+
+@pytest.mark.parametrize("cv", [3, "loo"])
+def test_bounds_above_where_anything_is_fitted_are_told(cv):
+    (text,) = told(quick(scale=1, cv=cv, alpha_bounds=(1e8, 1e10)), X, SMALL)
+    assert "the common level of the penalties ended at a bound" in text
