@@ -220,7 +220,7 @@ def _pivoted_root(K):
 
 def free_columns(fixed, n_features, intercept):
     """Positions of the columns that are never penalised."""
-    zeros = () if fixed is None else np.flatnonzero(fixed == 0.0)
+    zeros = () if fixed is None else np.flatnonzero((np.atleast_2d(fixed) == 0.0).all(axis=0))
     return np.array([*zeros, *([n_features] if intercept else [])], dtype=int)
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_selection import SelectKBest, f_regression
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -223,3 +223,17 @@ def test_a_pipeline_that_changes_nothing_finds_what_the_model_alone_finds():
     piped = QNBOSearchCV(make_pipeline(FunctionTransformer(), Ridge()), **settings).fit(X, Y)
     assert_allclose(piped.alpha_, alone.alpha_, rtol=0.05)
     assert_allclose(piped.best_score_, alone.best_score_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("model", [Ridge(), LogisticRegression()])
+def test_unpenalised_columns_of_wide_pipelines_are_those_of_the_plain_search(model):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 150))
+    y = X[:, :3].sum(axis=1) + rng.normal(size=60)
+    y = y if isinstance(model, Ridge) else (y > 0).astype(int)
+    settings = {"penalty": "shared", "scale": 0.0, "shrinkage": np.inf, "cv": 3}
+    plain, piped = (
+        QNBOSearchCV(est, unpenalized=[0, 5], **settings).fit(X, y)
+        for est in (model, make_pipeline(FunctionTransformer(), model))
+    )
+    assert_allclose(piped.alpha_, plain.alpha_, rtol=1e-3)
