@@ -23,6 +23,8 @@ from .problems.design import Design
 LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
 # relative squared size below which a coefficient counts as zero in the adaptive column
 EPS_ADAPTIVE = 1e-2
+# a fixed penalty below this, for columns of unit variance and rows of weight one, says nothing
+_NOTHING = 1e-8
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,14 @@ class Stack:
         return self.spec.with_fixed(alpha * self.design.scale**2 * self.folds.units.weight)
 
     def engine_fixed(self):
-        """Penalties of internal columns that the user fixed, None where all are tuned."""
-        return None if self.spec.fixed is None else self.engine_alpha(self.spec.fixed)
+        """Penalties of internal columns that the user fixed, None where all are tuned.
+
+        One that says nothing is zero: its inverse would drown all others on the rows' side.
+        """
+        if self.spec.fixed is None:
+            return None
+        fixed = self.engine_alpha(self.spec.fixed)
+        return np.where((fixed < _NOTHING).all(axis=0), 0.0, fixed)
 
     def engine_alpha(self, alpha):
         """Penalties of internal columns from those in the user's units."""

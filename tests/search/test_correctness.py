@@ -257,3 +257,16 @@ def test_the_scorer_of_the_loss_is_the_score_in_the_folds():
     assert_allclose(search.scorer_(search, X, y), -log_loss(y, search.predict_proba(X)))
     named = plain(scale=1, cv=FOLDS, scoring="neg_log_loss").fit(X, y)
     assert_allclose(named.best_score_, search.best_score_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", [Ridge(), LogisticRegression()])
+def test_next_to_no_penalty_is_none_where_columns_are_many(model):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 150))
+    y = X[:, :3].sum(axis=1) + rng.normal(size=60)
+    y = y if isinstance(model, Ridge) else (y > 0).astype(int)
+    scores = [
+        QNBOSearchCV(model, unpenalized={0: value}, penalty="shared", cv=3).fit(X, y).best_score_
+        for value in (0.0, 1e-300, 1e-14, 1e-9)
+    ]
+    assert_allclose(scores, scores[0], rtol=1e-6)
