@@ -157,7 +157,7 @@ class Stack:
         spec = spec.wider(folds.n_features)
         self.spec, self.folds, self.precise = spec, folds.judged(), precise
         if like is not None and like.folds.X is folds.X:
-            self.design = like.design
+            self.design = replace(like.design, rows=like.design.rows.own())
         else:
             self.design = Design.of(folds.matrices(), folds.train > 0, spec.intercept)
         self.log_variance = self._log_variance()

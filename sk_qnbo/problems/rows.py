@@ -1,5 +1,7 @@
 """Products with the design matrix, dense or sparse, one for all folds or one a fold."""
 
+from copy import copy
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -24,6 +26,12 @@ class _OneMatrix:
         self.products += n
         if self._parent is not None:
             self._parent._count(self._share * n)
+
+    def own(self):
+        """The same matrix with a memory and a count of its own: threads share no state."""
+        new = copy(self)
+        new.products, new._kernel = 0, (None, None)
+        return new
 
     def part(self, rows, share):
         """Some rows, a share of these: what is spent on them counts as that share here."""
@@ -281,6 +289,10 @@ class FoldRows:
         folds = [f.single() for f in self.folds]
         same = all(a is b for a, b in zip(folds, self.folds, strict=True))
         return self if same else FoldRows(folds)
+
+    def own(self):
+        """The same matrices with memories and counts of their own."""
+        return FoldRows([f.own() for f in self.folds])
 
     def part(self, rows, share):
         """Some rows of every fold, a share of these."""

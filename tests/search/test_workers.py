@@ -71,3 +71,14 @@ def test_workers_route_metadata(backend):
         with joblib.parallel_config(backend=backend, n_jobs=2):
             model.fit(X, Y, sample_weight=weights)
     np.testing.assert_allclose(model.best_score_, wanted.best_score_, rtol=1e-10)
+
+
+def test_scores_do_not_depend_on_the_number_of_threads():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 150)) * np.exp(rng.normal(size=150))
+    y = X[:, :3].sum(axis=1) + rng.normal(size=60)
+    one, two = (
+        QNBOSearchCV(Ridge(), penalty="shared", cv=4, n_jobs=n).fit(X, y).cv_results_
+        for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one["mean_test_score"], two["mean_test_score"])
