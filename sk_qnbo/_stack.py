@@ -21,6 +21,8 @@ from .problems.design import Design
 
 # positions of the shared coefficients in theta
 LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
+# ratio of the largest variance of a column to the median one, in row space (docs/engine.md)
+_FAR = 1e5
 # relative squared size below which a coefficient counts as zero in the adaptive column
 EPS_ADAPTIVE = 1e-2
 # a fixed penalty below this, for columns of unit variance and rows of weight one, says nothing
@@ -180,16 +182,19 @@ class Stack:
         loss = LOSSES[self.folds.loss](self.folds.targets)
         return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
 
-    def _on_row_side(self, data):
-        return row_side_pays(data, self.engine_fixed(), self.spec.intercept, self.precise)
-
     def _problem(self, moving, penalty, *prior):
+        about = self.data, self.engine_fixed(), self.spec.intercept
         kind = LinearProblem
-        if moving and self._on_row_side(self.data):
+        if moving and row_side_pays(*about, self.precise or self._far_apart()):
             kind = RowSideProblem
-        elif moving and row_space_pays(self.data, self.engine_fixed(), self.spec.intercept):
+        elif moving and not self._far_apart() and row_space_pays(*about):
             kind = RowSpaceProblem
         return kind(self.data, penalty, *prior, intercept=self.spec.intercept)
+
+    def _far_apart(self):
+        """Whether one raw column outweighs the others by more than pairs can bear."""
+        s = self.log_variance[:, self.tuned]
+        return bool((s.max(axis=1) - np.median(s, axis=1) > np.log(_FAR)).any())
 
     @property
     def large(self):

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from engine.references import central_differences, dense_value, made, relative_error
 from numpy.testing import assert_allclose
+from sklearn.linear_model import LogisticRegression
 
+from sk_qnbo import QNBOSearchCV
+from sk_qnbo._stack import Stack
 from sk_qnbo.methods import QNBO
 from sk_qnbo.problems import RowSideProblem, RowSpaceProblem, row_side_pays, row_space_pays
 
@@ -110,3 +113,29 @@ def test_a_point_is_carried_to_where_one_penalty_has_fallen_far(name):
     assert warm.converged
     values = (problem.lower_value(theta, fit.point) for fit in (warm, cold))
     assert_allclose(*values, rtol=1e-6)
+
+
+def test_a_column_that_outweighs_all_others_is_left_to_a_factor():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 700)), rng.integers(0, 2, 300)
+    kinds = []
+    for size in (1.0, 1e4):
+        X[:, 0] *= size
+        kinds.append(kinds_of_problems(X, y))
+    assert RowSpaceProblem in kinds[0]
+    assert kinds[1] == {RowSideProblem}
+
+
+def kinds_of_problems(X, y):
+    """Classes of the problems that a search makes."""
+    seen, made_by = set(), Stack._problem
+
+    def watched(stack, *args):
+        problem = made_by(stack, *args)
+        seen.add(type(problem))
+        return problem
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stack, "_problem", watched)
+        QNBOSearchCV(LogisticRegression(), penalty="shared", adaptive=False, cv=3).fit(X, y)
+    return seen
