@@ -281,12 +281,26 @@ def _valley(seen):
     return level, kept
 
 
+# root mean square prediction, in logits or deviations of the targets, that counts as nothing fitted
+_NOTHING = 0.02
+
+
 def _null_level(stack, problem, theta):
-    """A level so high that the penalties dwarf the whole trace of X'X."""
+    """A level so high that nothing is fitted, and no higher than it takes to see that.
+
+    There the first step from zero coefficients, which falls as the level rises, is the fit.
+    """
     theta = theta.copy()
     theta[LEVEL] = 0.0
-    ratio = problem.penalty.log_alpha(theta).mean(axis=0)  # internal columns: unit variance
-    return float(np.log(stack.n_rows) + np.logaddexp.reduce(-ratio))
+    log_alpha = problem.penalty.log_alpha(theta)
+    data, d = stack.data, log_alpha.shape[1]
+    step = data.train_gradient(data.at(np.zeros((data.n_stack, data.n_outputs, data.n_columns))))
+    step[..., d:] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # then the whole trace of X'X decides
+        step[..., :d] *= np.exp(-log_alpha)[:, None]
+        first = float(np.log(data.spread(step).max() / _NOTHING))
+    trace = float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
+    return min(first, trace) if np.isfinite(first) else trace
 
 
 def _level_bounds(stack):

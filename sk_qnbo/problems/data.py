@@ -69,6 +69,11 @@ class RowData:
     def train_hvp(self, point, V):
         return self.rows.pull(self.train[:, None] * point.loss.bend_times(self.rows.predict(V)))
 
+    def spread(self, W):
+        """Root mean square prediction of ``W`` on the rows that each fold fits, ``(n_stack,)``."""
+        square = np.einsum("kn,kcn->k", self.train, np.square(self.rows.predict(W)))
+        return np.sqrt(square / self.train.sum(axis=1))
+
     def valid_value(self, point):
         return np.einsum("kn,kn->k", self.valid, point.loss.value)
 
@@ -190,6 +195,11 @@ class MomentData:
 
     def train_hvp(self, point, V):
         return V @ self.G
+
+    def spread(self, W):
+        """As :meth:`RowData.spread`."""
+        square = np.maximum(np.einsum("kcd,kcd->k", W @ self.G, W), 0.0)
+        return np.sqrt(square / self.train.sum(axis=1))
 
     def valid_value(self, point):
         return 0.5 * (self.yyv + np.einsum("kcd,kcd->k", point.W, point.W @ self.Gv - 2 * self.cv))
