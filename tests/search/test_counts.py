@@ -1,5 +1,6 @@
 """What a search costs, in products with X: the gains of the engine, held."""
 
+import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, make_regression
 from sklearn.linear_model import LogisticRegression, Ridge
