@@ -39,6 +39,7 @@ def wide():
     return Ridge(), X * np.geomspace(0.3, 3.0, 300), y
 
 
+@pytest.mark.filterwarnings("ignore:rung .* scored:UserWarning")
 @pytest.mark.parametrize("case, limits", [(cancer, LOGISTIC), (wide, WIDE_RIDGE)])
 def test_products_with_x_do_not_grow(case, limits):
     spent = products(*case())
