@@ -7,17 +7,20 @@ from ._stack import ADAPTIVE, CODATA, SCALE
 # Bounds closer together than this, as logarithms of penalties, hold nothing back: where the columns
 # have nearly the same variance, the scale exponent says nothing.
 _NARROW = 1.0
+# part of the loss that the next unit beyond a bound must promise to be worth a word
+_WORTH = 0.05
 
 
-def at_bounds(rung, theta, low, high, spread):
-    """Shared coefficients of a rung that ended at a bound of theirs.
+def at_bounds(rung, result, low, high, spread):
+    """Shared coefficients of a rung that ended at a bound of theirs, with something beyond.
 
     An adaptive term of zero is none, and no bound that holds anything back.
 
     Parameters
     ----------
     rung : Rung
-    theta, low, high : ndarray of shape (n_upper,)
+    result : BilevelResult
+    low, high : ndarray of shape (n_upper,)
     spread : float
         Spread of the columns' log variances, the unit of the scale exponent in theta.
 
@@ -26,9 +29,11 @@ def at_bounds(rung, theta, low, high, spread):
     tuple of (int, float)
         Position in theta, and the bound in the user's units.
     """
-    ended = []
+    theta, ended = result.theta, []
     for index in rung.free:
         unit = spread if index == SCALE else 1.0
+        if abs(result.gradient[index]) * unit < _WORTH * abs(result.value):
+            continue
         for bound in (low[index], high[index]):
             natural = index == ADAPTIVE and bound == 0.0
             near = np.isclose(theta[index], bound, rtol=1e-9, atol=1e-12)

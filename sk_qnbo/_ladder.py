@@ -154,7 +154,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         result,
         time.perf_counter() - begun,
         at_bound,
-        at_bounds(rung, result.theta, *_box(stack, problem, reference, rung, theta), reference[1]),
+        at_bounds(rung, result, *_box(stack, problem, reference, rung, theta), reference[1]),
         pairs,
     )
 
