@@ -269,4 +269,4 @@ def test_ridge_is_exact_at_the_ends(level, d):
     assert_allclose(seen.value, want, rtol=1e-5)
     assert_allclose(problem.values_along(theta, 0, theta[:1]), want, rtol=1e-5)
     slopes = central_differences(lambda t: estimate(problem, t, method).value, theta, 1e-3)
-    assert_allclose(seen.gradient, slopes, atol=1e-3 * np.abs(slopes).max() + 1e-9)
+    assert_allclose(seen.gradient, slopes, atol=5e-3 * np.abs(slopes).max() + 1e-9)
