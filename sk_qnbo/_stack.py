@@ -21,6 +21,8 @@ from .problems.design import Design
 
 # positions of the shared coefficients in theta
 LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
+# coordinates that the default method bears
+_ALL = QNBO().coordinates
 # ratio of the largest variance of a column to the median one, in row space (docs/engine.md)
 _FAR = 1e5
 # relative squared size below which a coefficient counts as zero in the adaptive column
@@ -182,15 +184,19 @@ class Stack:
         loss = LOSSES[self.folds.loss](self.folds.targets)
         return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
 
-    def _problem(self, moving, penalty, *prior):
+    def _problem(self, coordinates, penalty, *prior):
         about = self.data, self.engine_fixed(), self.spec.intercept
+        paired = RowSpaceProblem.coordinates in coordinates and not self._far_apart
         kind = LinearProblem
-        if moving and row_side_pays(*about, self.precise or self._far_apart()):
+        if RowSideProblem.coordinates in coordinates and row_side_pays(
+            *about, self.precise or not paired
+        ):
             kind = RowSideProblem
-        elif moving and not self._far_apart() and row_space_pays(*about):
+        elif paired and row_space_pays(*about):
             kind = RowSpaceProblem
         return kind(self.data, penalty, *prior, intercept=self.spec.intercept)
 
+    @cached_property
     def _far_apart(self):
         """Whether one raw column outweighs the others by more than pairs can bear."""
         s = self.log_variance[:, self.tuned]
@@ -219,11 +225,10 @@ class Stack:
             offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, self.engine_fixed()
         )
 
-    def problem(self, reference, phi=None, rung=None, unit=1.0, moving=True):
+    def problem(self, reference, phi=None, rung=None, unit=1.0, coordinates=_ALL):
         """The bilevel problem of a rung.
 
-        ``unit`` is what one log-likelihood is worth in loss; ``moving`` says whether the method
-        bears coordinates that follow theta.
+        ``unit`` is what one log-likelihood is worth in loss, ``coordinates`` what the method bears.
         """
         penalty = self.penalty(reference, phi)
         center, precision = np.zeros((2, penalty.n_upper))
@@ -235,7 +240,9 @@ class Stack:
         # the level is measured at a column of unit variance, and is held from below only
         center[LEVEL] += reference[0]
         one_sided = np.arange(penalty.n_upper) == LEVEL
-        return self._problem(moving, penalty, precision * (unit / self.n_rows), center, one_sided)
+        return self._problem(
+            coordinates, penalty, precision * (unit / self.n_rows), center, one_sided
+        )
 
     def raw_alpha(self, fit):
         """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
@@ -329,7 +336,7 @@ class LooStack(Stack):
         loss = LOSSES[self.folds.loss](self.folds.targets)
         return linear_data(self.design.rows, loss, self.folds.train, None)
 
-    def _problem(self, moving, penalty, *prior):
+    def _problem(self, coordinates, penalty, *prior):
         judge = (self.folds if len(penalty.offset) == 1 else self.pilots.folds).valid
         new = LooProblem(self.data, judge, penalty, *prior, intercept=self.spec.intercept)
         self._before = new if self._before is None else new.remember(self._before)
@@ -347,12 +354,10 @@ def inner_splits(train, valid, outer):
 
     Returns
     -------
-    masks : tuple (train, valid) of ndarray of bool of shape (at most n_folds - 1, n_rows)
-    members : ndarray of int
-        The other folds that they come from.
+    train, valid : ndarray of bool of shape (at most n_folds - 1, n_rows)
     """
     inside = train[outer]
     others = np.arange(len(train)) != outer
     inner_train, inner_valid = train[others] & inside, valid[others] & inside
     use = inner_train.any(axis=1) & inner_valid.any(axis=1)
-    return (inner_train[use], inner_valid[use]), np.flatnonzero(others)[use]
+    return inner_train[use], inner_valid[use]

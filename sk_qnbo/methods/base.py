@@ -59,9 +59,13 @@ class Method:
     cost : dict
         Most calls of each oracle that one estimate makes once it has started; a call on a batch
         counts as the batch's share.
+    coordinates : tuple of str
+        Coordinates of the lower level that it bears, of those that a problem may offer
+        (``BilevelProblem.coordinates``); all but "fixed" follow theta.
     """
 
     accuracy = 1e-6
+    coordinates = ("fixed",)
     noisy = False
     upper = "lbfgs"
     cost = {}

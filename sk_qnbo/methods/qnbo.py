@@ -82,6 +82,12 @@ class QNBO(Method):
     accuracy: float = 1e-3
 
     @property
+    def coordinates(self):
+        """Paired coordinates have a start matrix of their own, which is not the whole Hessian."""
+        paired = not self.exact and self.start_kind is None
+        return ("fixed", "rows", "paired") if paired else ("fixed", "rows")
+
+    @property
     def cost(self):
         """Of the lower level only its iterations are bounded: line searches come on top."""
         return {"hvp": max(self.n_refine, 1), "upper": 1, "cross": 1}
@@ -104,7 +110,11 @@ class QNBO(Method):
             adjoint = self._adjoint(problem, theta, fit, b, memory.u, adjoint_tol)
             n_iter, before = n_iter + spent, owed
             owed = float(dot(adjoint.u, fit.gradient).sum())
-            if abs(owed) <= _OWED * abs(value) or not fit.converged or abs(owed) > 0.5 * before:
+            if (
+                abs(owed) <= _OWED * abs(value)
+                or not fit.converged
+                or abs(owed) > 0.5 * abs(before)
+            ):
                 break
             # the upper level feels more of what the fit still owes than the lower level does
             memory, tol = replace(memory, point=fit.point, start=start), 0.01 * tol

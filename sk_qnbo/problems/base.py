@@ -135,9 +135,13 @@ class BilevelProblem:
         return np.zeros((self.n_stack, self.n_lower))
 
     # -- points -------------------------------------------------------------------------------
-    # whether a point of one theta must be carried before it serves at another, and curvature
-    # learnt at one theta is void at the next
-    coordinates_follow_theta = False
+    # what a method must bear (``Method.coordinates``)
+    coordinates = "fixed"
+
+    @property
+    def coordinates_follow_theta(self):
+        """Whether a point must be carried from theta to theta; curvature is void at the next."""
+        return self.coordinates != "fixed"
 
     def at(self, w):
         """Point at the array ``w``."""

@@ -24,7 +24,7 @@ class RowSideProblem(LinearProblem):
     of the unpenalised columns, for each output; gradients and steps are in c.
     """
 
-    coordinates_follow_theta = True
+    coordinates = "rows"
 
     def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
         super().__init__(data, penalty, precision, center, one_sided, intercept)

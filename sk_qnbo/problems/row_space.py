@@ -26,7 +26,7 @@ class RowSpaceProblem(LinearProblem):
     costs on the columns, and all its vectors are as long as the rows.
     """
 
-    coordinates_follow_theta = True
+    coordinates = "paired"
 
     def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
         super().__init__(data, penalty, precision, center, one_sided, intercept)

@@ -7,8 +7,9 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import LogisticRegression
 
 from sk_qnbo import QNBOSearchCV
-from sk_qnbo._stack import Stack
-from sk_qnbo.methods import QNBO
+from sk_qnbo._sources import PlainSource, RowWeights
+from sk_qnbo._stack import PenaltySpec, Stack
+from sk_qnbo.methods import METHODS, QNBO
 from sk_qnbo.problems import RowSideProblem, RowSpaceProblem, row_side_pays, row_space_pays
 
 SHARP = QNBO(tol=1e-10, adjoint_tol=1e-8, n_refine=400, max_iter=2000)
@@ -139,3 +140,29 @@ def kinds_of_problems(X, y):
         patch.setattr(Stack, "_problem", watched)
         QNBOSearchCV(LogisticRegression(), penalty="shared", adaptive=False, cv=3).fit(X, y)
     return seen
+
+
+@pytest.mark.parametrize("method", ["exact", "hoag", "soba"])
+def test_methods_get_the_coordinates_that_they_bear(method):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 700)), rng.integers(0, 2, 300)
+    bear = METHODS[method].coordinates
+    stack = Stack(
+        PlainSource(X, y[None] * 1.0, "binary", RowWeights(np.ones(300))).folds(*masks()),
+        PenaltySpec(700),
+    )
+    problem = stack.problem(stack.reference(), coordinates=bear)
+    assert problem.coordinates in bear
+    theta = np.array([5.0, *np.zeros(problem.n_upper - 1)])
+    own = METHODS[method]
+    seen = own.estimate(problem, theta, own.start(problem, theta))
+    assert np.isfinite(seen.value)
+    if method == "exact":
+        plain = stack.problem(stack.reference(), coordinates=("fixed",))
+        want = SHARP.estimate(plain, theta, SHARP.start(plain, theta))
+        assert relative_error(seen.gradient[:1], want.gradient[:1]) < 1e-5
+
+
+def masks():
+    fold = np.arange(300) % 3 == np.arange(3)[:, None]
+    return ~fold, fold
