@@ -20,8 +20,8 @@ class Settings:
     """How the climb is done; the numbers a user may set on the search.
 
     ``sharp`` is for a climb whose end is used as it is, without a cross-fit: a finer and
-    longer scan, a hundredth of ``tol`` everywhere, and fits re-solved at the end. ``seed`` is for
-    stochastic methods.
+    longer scan, a hundredth of ``tol`` but under a prior on departures, sharper estimates, and fits
+    re-solved at the end. ``seed`` is for stochastic methods.
     """
 
     method: str = "qnbo-bfgs"
@@ -121,8 +121,8 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     base = before if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.pilot(base)
     unit = _log_likelihood_unit(stack, done)
-    moving = isinstance(resolve_method(settings.method), QNBO)
-    problem = stack.problem(reference, phi, rung, unit, moving)
+    method = resolve_method(settings.method)
+    problem = stack.problem(reference, phi, rung, unit, method.coordinates)
     theta, memory = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
         problem,
@@ -137,7 +137,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         random_state=settings.seed,
         # what other methods leave is not solved: rungs would be compared on unfinished fits
-        final=settings.sharp or not moving,
+        final=settings.sharp or not isinstance(method, QNBO),
     )
     values = problem.fold_values(result.theta, result.point)
     pairs = _curvature(rung, result, stack.large)
@@ -358,23 +358,23 @@ class RungModels:
 
     def coefficients(self, fit):
         """Coefficients of a rung's model in internal coordinates, ``(n_outputs, n_columns)``."""
-        return self._fitted(self._problem(fit), fit.theta).W[0]
+        return self._fitted(fit.theta, self._phi(fit.base)).W[0]
 
     def alpha(self, fit):
         """Penalties of a rung's model in raw units, ``(n_features,)``."""
-        return self.stack.user_alpha(self._problem(fit).penalty.alpha(fit.theta))[0]
-
-    def _problem(self, fit):
-        phi = None if fit.base is None else self._phi(fit.base)
-        return self.stack.problem(self.reference, phi)
+        penalty = self.stack.penalty(self.reference, self._phi(fit.base))
+        return self.stack.user_alpha(penalty.alpha(fit.theta))[0]
 
     def _phi(self, base):
+        """The adaptive column from the pilot, None where there is none."""
+        if base is None:
+            return None
         if base.rung.name not in self.pilots:
-            point = self._fitted(self.stack.problem(self.reference), base.theta)
-            self.pilots[base.rung.name] = self.stack.phi(point)
+            self.pilots[base.rung.name] = self.stack.phi(self._fitted(base.theta))
         return self.pilots[base.rung.name]
 
-    def _fitted(self, problem, theta):
+    def _fitted(self, theta, phi=None):
+        problem = self.stack.problem(self.reference, phi, coordinates=self.method.coordinates)
         memory = self.memory or self.method.start(problem, theta)
         seen = self.method.estimate(problem, theta, memory)
         self.memory = seen.memory

@@ -114,7 +114,7 @@ class PipelineSource:
         # asked for here and for the penalties on all rows; here, in the stack, in a cross-fit
         asked = [*everything, *everything, *train, *train]
         if guarded:
-            inner = (inner_splits(train, valid, k)[0][0] for k in range(len(train)))
+            inner = (inner_splits(train, valid, k)[0] for k in range(len(train)))
             asked += [*train, *(rows for split in inner for rows in split)]
         self.made = Transformations(transformer, X, y, params or {}, asked)
         names = [self.made.of(rows).names for rows in (*everything, *train)]

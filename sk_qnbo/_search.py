@@ -79,8 +79,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     max_iter : int, default=100
         Steps of the penalties on one rung, at most.
     tol : float, default=1e-4
-        A rung ends when the next step promises to lower the loss by less than this fraction; a
-        hundredth of it on rungs without departures, and wherever there is no cross-fit.
+        A rung ends when the next step promises to lower the loss by less than this fraction, on
+        rungs without departures a tenth; a hundredth without cross-fit, but under a prior.
     max_time : float, default=None
         Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
         what a part leaves goes to those behind it. When they are over, the best so far is kept,

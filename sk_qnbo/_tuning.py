@@ -29,7 +29,7 @@ class FoldTuning:
 
     def stack_without(self, source, main, outer):
         """The same on the training rows of one fold; None where no fold is left inside."""
-        inner, _ = inner_splits(self.train, self.valid, outer)
+        inner = inner_splits(self.train, self.valid, outer)
         return Stack(source.folds(*inner), main.spec, main) if len(inner[0]) else None
 
     def trainings(self, used, codes, guarded):
@@ -38,7 +38,7 @@ class FoldTuning:
         for k, rows in enumerate(train):
             yield rows, f"fold {k}"
         for k in range(len(train) if guarded else 0):
-            for rows in inner_splits(train, self.valid, k)[0][0]:
+            for rows in inner_splits(train, self.valid, k)[0]:
                 yield rows, f"a fold inside the cross-fit without fold {k}"
 
     def beside(self, believed, kept):
@@ -68,7 +68,7 @@ class LooTuning(FoldTuning):
         )
 
     def stack_without(self, source, main, outer):
-        rows, pilots = self.train[[outer]], inner_splits(self.train, self.valid, outer)[0]
+        rows, pilots = self.train[[outer]], inner_splits(self.train, self.valid, outer)
         folds = source.folds(rows, rows)
         return LooStack(folds, main.spec, lambda: source.folds(*pilots), main)
 

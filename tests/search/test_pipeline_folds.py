@@ -84,7 +84,7 @@ def test_what_is_kept_ends_with_the_work_and_has_a_limit():
     assert made.size == main  # they serve the cross-fits too
     largest = 0
     for k in range(5):
-        source.folds(*inner_splits(train, valid, k)[0])
+        source.folds(*inner_splits(train, valid, k))
         source.folds(train[k : k + 1], valid[k : k + 1])
         largest = max(largest, made.size)
     assert main - 8 * 4 * 80 < largest <= 1.25 * main
@@ -98,7 +98,7 @@ def test_what_is_kept_ends_with_the_work_and_has_a_limit():
 def test_a_stack_has_only_rows_that_its_folds_use(form):
     train, valid = split(TimeSeriesSplit(4))
     source = source_of(FunctionTransformer(), train, valid, X=form(X))
-    inner = inner_splits(train, valid, 2)[0]
+    inner = inner_splits(train, valid, 2)
     stack = Stack(source.folds(*inner), PenaltySpec(4))
     assert stack.design.rows.n_rows == train[2].sum() < 100
     assert_array_equal(stack.folds.index, np.flatnonzero(train[2]))
@@ -126,7 +126,7 @@ class Leaking(TransformerMixin, BaseEstimator):
 def test_training_rows_are_what_fit_transform_made_of_them():
     train, valid = split(KFold(5))
     source = source_of(Leaking(), train, valid)
-    for masks in [(train, valid), inner_splits(train, valid, 1)[0], (train[1:2], valid[1:2])] * 2:
+    for masks in [(train, valid), inner_splits(train, valid, 1), (train[1:2], valid[1:2])] * 2:
         folds = source.folds(*masks)
         for one, fit, judge in zip(folds.X, *masks, strict=True):
             everything = np.zeros((100, 4))
@@ -147,7 +147,7 @@ def lonely_columns():
         train, valid = split(KFold(4), 40)
         source = source_of(SelectKBest(f_regression, k=2), train, valid, Z, y)
         for outer in range(4):
-            inner = inner_splits(train, valid, outer)[0]
+            inner = inner_splits(train, valid, outer)
             folds = source.folds(*inner)
             if folds.n_features > source.n_features:
                 return Z, y, source, train, valid, outer, inner, folds
