@@ -19,18 +19,21 @@ from .upper import UpperLBFGS
 class Settings:
     """How the climb is done; the numbers a user may set on the search.
 
-    ``sharp`` is for a climb whose end is used as it is, without a cross-fit: a finer and
-    longer scan, a hundredth of ``tol`` but under a prior on departures, sharper estimates, and fits
-    re-solved at the end. ``seed`` is for stochastic methods.
+    ``sharp`` is for a climb that nothing holds back, neither a cross-fit nor a prior on
+    departures: a finer and longer scan, a hundredth of ``tol`` and sharper estimates. ``final`` is
+    for one whose end is told as it is: the last rung's fits are re-solved, those of a sharp climb
+    on every rung. ``seed`` is for stochastic methods, ``seconds`` for all rungs and ``left`` for
+    the next.
     """
 
     method: str = "qnbo-bfgs"
     max_iter: int = 100
     tol: float = 1e-4
+    sharp: bool = False
+    final: bool = False
+    seed: int = 0
     seconds: float | None = None
     left: float | None = None
-    sharp: bool = False
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,12 @@ def climb(stack, rungs, settings, progress=None, hints=None):
         One a rung, fewer where time runs out; at least one.
     """
     reference, done, begun = stack.reference(), {}, time.perf_counter()
+    final, sharp = settings.final, settings.sharp
     for rung in rungs:
         left = _left(settings, begun)
         if done and left == 0.0:
             return
-        settings = replace(settings, left=left)
+        settings = replace(settings, left=left, final=final and (sharp or rung is rungs[-1]))
         hint = () if hints is None else hints.get(rung.name, ())
         done[rung.name] = _tune(stack, reference, rung, done, settings, progress, hint)
         if progress is not None:
@@ -137,7 +141,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         random_state=settings.seed,
         # what other methods leave is not solved: rungs would be compared on unfinished fits
-        final=settings.sharp or not isinstance(method, QNBO),
+        final=settings.final or not isinstance(method, QNBO),
     )
     values = problem.fold_values(result.theta, result.point)
     pairs = _curvature(rung, result, stack.large)
@@ -181,7 +185,7 @@ def _upper(settings, hint):
 
 def _share_of_tol(rung, settings):
     """Few numbers are cheap to tune to the end; departures under a prior do not pay for it."""
-    if settings.sharp and not 0 < rung.tau < np.inf:
+    if settings.sharp:
         return 0.01
     return 0.1 if np.isinf(rung.tau) else 1.0
 
@@ -197,9 +201,9 @@ def _log_likelihood_unit(stack, done):
     return 2.0 * min(simple) / len(stack.folds.targets)
 
 
-# what an estimate that moves theta may leave open: the value is corrected by the adjoint, so its
-# error is the square of these
-_LOWER_TOL, _ADJOINT_TOL = 3e-4, 3e-3
+# what an estimate that moves theta may leave open at the default ``tol``: the value is corrected by
+# the adjoint, so its error is the square of these
+_LOWER_TOL, _ADJOINT_TOL, _AT_TOL = 3e-4, 3e-3, 1e-4
 
 
 def _method(settings):
@@ -207,7 +211,8 @@ def _method(settings):
     method = resolve_method(settings.method)
     if settings.sharp or method != QNBO(formula=getattr(method, "formula", None)):
         return method
-    return replace(method, tol=_LOWER_TOL, adjoint_tol=_ADJOINT_TOL)
+    finer = min(settings.tol / _AT_TOL, 1.0) ** 0.5
+    return replace(method, tol=_LOWER_TOL * finer, adjoint_tol=_ADJOINT_TOL * finer)
 
 
 def _begin(stack, problem, reference, rung, before, settings):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .methods import METHODS, QNBO, Method
+from .methods.qnbo import QNBOMemory
 from .problems.counting import CountedProblem
 from .upper import UPPER_STEPS, Box
 
@@ -216,7 +217,8 @@ def judge(problem, result, tol=_SHARP):
         With value, gradient, ``w`` and residual of the sharp solution.
     """
     sharp = QNBO(tol=tol, adjoint_tol=max(tol, 1e-6), n_refine=100, max_iter=1000)
-    seen = sharp.estimate(problem, result.theta, sharp.begin(result.point))
+    start = result.memory.start if isinstance(result.memory, QNBOMemory) else None
+    seen = sharp.estimate(problem, result.theta, QNBOMemory(result.point, start))
     if not seen.residual <= _ROUGH:  # a method that ran away left it where there is no way back
         seen = sharp.estimate(problem, result.theta, sharp.start(problem, result.theta))
     return replace(

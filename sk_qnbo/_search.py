@@ -80,7 +80,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Steps of the penalties on one rung, at most.
     tol : float, default=1e-4
         A rung ends when the next step promises to lower the loss by less than this fraction, on
-        rungs without departures a tenth; a hundredth without cross-fit, but under a prior.
+        rungs without departures a tenth; a hundredth where no cross-fit and no prior guards.
     max_time : float, default=None
         Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
         what a part leaves goes to those behind it. When they are over, the best so far is kept,
@@ -263,15 +263,15 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         source = given.source(self._guarded)
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
-        sharp = not self._guarded
-        settings = Settings(self.method, self.max_iter, self.tol, sharp=sharp, seed=seed_of(self))
+        sharp = not self._guarded and all(rung.tau in (0, np.inf) for rung in rungs)
+        how = sharp, not self._guarded, seed_of(self)
+        settings = Settings(self.method, self.max_iter, self.tol, *how)
         climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
 
         stack = given.tuning.stack(source, spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
-            timed = replace(settings, seconds=climbing.left)
-            fits = list(climb(stack, rungs, timed, progress))
+            fits = list(climb(stack, rungs, replace(settings, seconds=climbing.left), progress))
         believed = judged = judge_stack(stack, fits, scoring)
         kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
