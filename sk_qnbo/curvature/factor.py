@@ -18,7 +18,7 @@ def _root(matrix):
     """
     diagonal = np.diagonal(matrix)
     positive = diagonal[diagonal > _TINY]
-    floor = _ZERO * float(np.median(positive)) if len(positive) else 1.0
+    floor = _ZERO * np.sort(positive)[len(positive) // 2] if len(positive) else 1.0
     shrink = 1.0 / np.sqrt(np.maximum(diagonal, max(floor, _TINY)))
     matrix = shrink[:, None] * matrix * shrink
     lift = 0.0
