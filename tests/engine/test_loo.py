@@ -137,15 +137,17 @@ def test_hypergradient_agrees_with_differences(name):
     assert_allclose(seen.gradient, want, atol=1e-6 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("method", [name for name, m in METHODS.items() if not m.noisy])
-def test_every_method_without_noise_works_on_it(method):
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_works_on_it(method):
     case, problem = left_out(labels=2, n=60)
     want, method = estimate(problem, case.theta), METHODS[method]
-    memory = method.start(problem, case.theta)
-    for _ in range(60):
-        seen = method.estimate(problem, case.theta, memory)
-        memory = seen.memory
-    assert relative_error(seen.gradient, want.gradient) < max(method.accuracy, 1e-5)
+    memory, seen = method.start(problem, case.theta), []
+    for _ in range(400 if method.noisy else 60):
+        seen.append(method.estimate(problem, case.theta, memory))
+        memory = seen[-1].memory
+    late = seen[200:] if method.noisy else seen[-1:]  # of random ones the mean
+    gradient = np.mean([one.gradient for one in late], axis=0)
+    assert relative_error(gradient, want.gradient) < max(method.accuracy, 1e-5)
 
 
 @pytest.mark.parametrize("loss, outputs", [("binary", 1), ("softmax", 3), ("squared", 2)])
@@ -263,10 +265,10 @@ def test_members_judge_the_rows_they_are_given(name):
 def test_ridge_is_exact_at_the_ends(level, d):
     case, problem = left_out(loss="squared", n=30, d=d, outputs=2, weighted=True, adaptive=False)
     theta = np.r_[level, 0.0]
-    method = METHODS["qnbo-bfgs"]  # no sharper than a search
-    seen = estimate(problem, theta, method)
+    method = METHODS["qnbo-bfgs"]  # fits no sharper than a search's
+    seen = estimate(problem, theta, replace(method, adjoint_tol=1e-6))
     want = value_at(case, theta, refitted(case, theta))
     assert_allclose(seen.value, want, rtol=1e-5)
     assert_allclose(problem.values_along(theta, 0, theta[:1]), want, rtol=1e-5)
     slopes = central_differences(lambda t: estimate(problem, t, method).value, theta, 1e-3)
-    assert_allclose(seen.gradient, slopes, atol=5e-3 * np.abs(slopes).max() + 1e-9)
+    assert_allclose(seen.gradient, slopes, atol=1e-4 * np.abs(slopes).max() + 1e-9)
