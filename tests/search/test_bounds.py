@@ -44,6 +44,12 @@ def test_a_scale_exponent_at_a_bound_is_told_with_a_way_out():
     assert out.best_score_ > quick(scale=3.0).fit(X * SIZES, SMALL).best_score_
 
 
+def test_the_lower_bound_of_the_scale_exponent_is_told_too():
+    wide, noise = X * np.logspace(0.0, 0.5, 20), np.random.default_rng(1).normal(size=120)
+    (text,) = told(quick(), wide, X[:, -3:].sum(axis=1) + 0.2 * noise)
+    assert "scale exponent of rung 'learned scale' ended at its bound -1;" in text
+
+
 def test_an_exponent_that_says_nothing_is_not_told():
     assert told(quick(), X / X.std(axis=0), SMALL) == []
 
