@@ -284,7 +284,10 @@ class Stack:
         size = np.square(W).sum(axis=1)
         mean = size[:, self.tuned].mean(axis=1, keepdims=True)
         phi = -np.log(size / np.maximum(mean, np.finfo(float).tiny) + EPS_ADAPTIVE)
-        phi = phi - phi[:, self.tuned].mean(axis=1, keepdims=True)
+        # centred where the coefficients are: so its weight and the level have optima of their own
+        share = np.where(self.tuned, size, 0.0) + np.finfo(float).tiny
+        share = share / share.sum(axis=1, keepdims=True)
+        phi = phi - np.einsum("kd,kd->k", share, phi)[:, None]
         return np.where(self.tuned, phi, 0.0)
 
 

@@ -72,7 +72,7 @@ def narrowed(monkeypatch, index, bound):
 def test_an_adaptive_term_at_its_bound_is_told(monkeypatch):
     narrowed(monkeypatch, ADAPTIVE, 0.1)
     monkeypatch.setattr(_bounds, "_NARROW", 0.0)
-    (text,) = told(quick(scale=1, adaptive=True, shrinkage=3.0), X, SMALL)
+    (text,) = told(quick(scale=1, adaptive=True, shrinkage=3.0), X[:35], SMALL[:35])
     assert "adaptive term of rung 'adaptive' ended at its bound 0.1" in text
     assert "adaptive=False" in text
 
