@@ -55,7 +55,8 @@ class RungFit:
     ended : tuple of (int, float)
         Other shared coefficients that ended at a bound, and this (see :mod:`sk_qnbo._bounds`).
     pairs : tuple of (step, change of the gradient)
-        Curvature of the upper level on a rung with departures, a hint to a climb on some rows.
+        Curvature of the upper level without the prior: where the next rung begins, and on rungs
+        with departures a hint to a climb on some rows.
     """
 
     rung: Rung
@@ -132,7 +133,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         problem,
         theta,
         method=_method(settings),
-        upper=_upper(settings, hint),
+        upper=_upper(settings, problem, _known(rung, problem, before, base, hint)),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
@@ -144,7 +145,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         final=settings.final or not isinstance(method, QNBO),
     )
     values = problem.fold_values(result.theta, result.point)
-    pairs = _curvature(rung, result, stack.large)
+    pairs = _curvature(problem, result, stack.large)
     result = replace(result, point=problem.settled(result.point), upper_state=None)
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
@@ -167,19 +168,31 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
 _FEW_PAIRS = 3
 
 
-def _curvature(rung, result, large):
-    """What a rung with departures has learnt of the upper level, a hint to climbs on some rows."""
-    if np.isinf(rung.tau):
+def _known(rung, problem, before, base, hint):
+    """Curvature for a rung with departures: of the rung before, if both have one penalty model."""
+    if np.isinf(rung.tau):  # a pair of one shared coefficient says nothing of another's scale
         return ()
-    pairs = getattr(result.upper_state, "pairs", ())
-    return pairs[-_FEW_PAIRS:] if large else pairs
+    carried = () if before is None or before.base is not base else before.pairs
+    moved = problem.penalty.n_shared
+    return (*carried, *(pair for pair in hint if pair[0][moved:].any()))
 
 
-def _upper(settings, hint):
-    """The method's upper step, with the curvature that is its hint where it can use it."""
-    step = resolve_upper(resolve_method(settings.method).upper)
-    if hint and isinstance(step, UpperLBFGS):
-        return replace(step, pairs=hint)
+def _curvature(problem, result, large):
+    """What a rung has learnt of the upper level, without what its prior adds."""
+    pairs, prior = getattr(result.upper_state, "pairs", ()), _prior(problem)
+    return tuple((s, y - prior * s) for s, y in (pairs[-_FEW_PAIRS:] if large else pairs))
+
+
+def _prior(problem):
+    """Curvature of the prior, of which there is none where it holds from one side."""
+    return problem.precision * ~problem.one_sided
+
+
+def _upper(settings, problem, pairs):
+    """The method's upper step, with curvature known beforehand where it can use it."""
+    step, prior = resolve_upper(resolve_method(settings.method).upper), _prior(problem)
+    if pairs and isinstance(step, UpperLBFGS):
+        return replace(step, pairs=tuple((s, y + prior * s) for s, y in pairs))
     return step
 
 
