@@ -10,6 +10,7 @@ if ! "$python" -m pip --version >/dev/null 2>&1; then
     "${PYTHON:-python3}" -m venv --clear "$VENV"
 fi
 if [ ! -e "$installed" ] || [ pyproject.toml -nt "$installed" ]; then
+    echo "Installing sk_qnbo and what it needs into $VENV; a minute, once." >&2
     "$python" -m pip install --quiet --disable-pip-version-check \
         ${CONSTRAINTS:+--constraint "$CONSTRAINTS"} --editable ".[test,plot]"
     touch "$installed"

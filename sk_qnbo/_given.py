@@ -17,7 +17,7 @@ from ._pipeline_source import PipelineSource
 from ._sources import PlainSource, RowWeights
 from ._stack import Units
 from ._tuning import tuning_of
-from ._validation import check_sample_weight
+from ._validation import check_classes, check_sample_weight, numbers_wanted
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ class Given:
         raw = X
         X, y, attributes = _checked(search, X, y, transformer, kind)
         target = encode(y, kind.family)
+        if kind.classifier:
+            check_classes(target.classes)
         weights = _row_weights(routed.weight, target, kind.model, len(y))
         guarded = search.shrinkage == "cv"
         tuning = tuning_of(search.cv, X, y, kind.classifier, transformer, guarded, routed.split)
@@ -174,15 +176,9 @@ def _checked(search, X, y, transformer, kind):
         vars(shell).pop(name, None)
     several = kind.family == "ridge"
     if transformer is None:
-        X, y = validate_data(
-            shell,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            multi_output=several,
-            y_numeric=several,
-        )
+        how = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+        with numbers_wanted(X):
+            X, y = validate_data(shell, X, y, multi_output=several, y_numeric=several, **how)
     else:
         X, y = _loosely_checked(shell, X, y, several)
     if kind.classifier:
@@ -201,7 +197,8 @@ def _loosely_checked(shell, X, y, several):
     X, y = indexable(X, y)
     validate_data(shell, X, skip_check_array=True)
     if several:
-        return X, check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        with numbers_wanted(np.empty((0, 0))):
+            return X, check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     return X, column_or_1d(y, warn=True)
 

@@ -11,7 +11,13 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._solve import solve
-from ._validation import check_alpha, check_sample_weight, class_weight_vector
+from ._validation import (
+    check_alpha,
+    check_classes,
+    check_sample_weight,
+    class_weight_vector,
+    numbers_wanted,
+)
 
 
 class MultiPenaltyModel(BaseEstimator):
@@ -22,7 +28,10 @@ class MultiPenaltyModel(BaseEstimator):
         check_scalar(self.tol, "tol", Real, min_val=0)
         check_scalar(self.max_iter, "max_iter", Integral, min_val=1)
         check_scalar(self.fit_intercept, "fit_intercept", (bool, np.bool_))
-        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **how)
+        with numbers_wanted(X):
+            X, y = validate_data(
+                self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **how
+            )
         return X, y, check_sample_weight(sample_weight, X.shape[0])
 
     def _solved(self, X, targets, loss, weights):
@@ -133,11 +142,7 @@ class MultiPenaltyClassifier(ClassifierMixin, MultiPenaltyModel):
         X, y, weights = self._validated(X, y, sample_weight)
         check_classification_targets(y)
         self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"y must hold two classes or more; got the one class {self.classes_[0]!r}. "
-                "Use sklearn.dummy.DummyClassifier where there is nothing to tell apart."
-            )
+        check_classes(self.classes_)
         factors = class_weight_vector(self.class_weight, self.classes_, codes, weights)
         return X, codes, weights * factors[codes]
 

@@ -190,7 +190,7 @@ def _finalist(problem, result, theta0, method, seed):
     if judged.value <= begun.value:
         return judged
     memory = method.start(problem, theta0, seed, begun.w)
-    message = f"{result.message}; no better than theta0, which is returned"
+    message = f"{result.message}; no better than where it began, which is kept"
     return replace(begun, memory=memory, message=message)
 
 

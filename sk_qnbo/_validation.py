@@ -1,6 +1,7 @@
 """Checks of what users pass, shared by the estimators: penalties and weights."""
 
 import numbers
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.utils import check_array
@@ -117,3 +118,45 @@ def class_weight_vector(class_weight, classes, codes, weights):
         "class_weight must be None, 'balanced' or a dict from class labels to numbers; "
         f"got {class_weight!r}."
     )
+
+
+def check_classes(classes):
+    """Refuse a target of one class."""
+    if len(classes) < 2:
+        raise ValueError(
+            f"y must hold two classes or more; got the one class {classes[0]!r}. "
+            "Use sklearn.dummy.DummyClassifier where there is nothing to tell apart."
+        )
+
+
+@contextmanager
+def numbers_wanted(X):
+    """Where strings fail to become numbers, tell which columns hold them and what to do."""
+    try:
+        yield
+    except ValueError as error:
+        if "could not convert string to float" not in str(error):
+            raise
+        columns = _text_columns(X)
+        what = (
+            f"X must hold numbers, and column {columns[0]!r} does not"
+            if columns
+            else ("the target of a regression must hold numbers")
+        )
+        way = "encode it in a pipeline, with OneHotEncoder in a ColumnTransformer, say"
+        raise ValueError(f"{error}: {what}; {way if columns else 'use a classifier'}.") from error
+
+
+def _text_columns(X):
+    """Names, or positions, of the columns that are not numbers."""
+    values = np.asarray(X, dtype=object)
+    names = getattr(X, "columns", range(values.shape[1] if values.ndim == 2 else 0))
+    return [name for name, column in zip(names, values.T, strict=True) if not _is_number(column)]
+
+
+def _is_number(column):
+    try:
+        column.astype(float)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from sk_qnbo import QNBOSearchCV
+from sk_qnbo import MultiPenaltyLogisticRegression, QNBOSearchCV
 
 INF = np.inf
 
@@ -67,10 +67,17 @@ def test_nan_in_sparse_columns_behind_transformers_is_named_too():
         quick(model).fit(X, y)
 
 
-def test_strings_as_x_are_refused():
-    _, y = classes()
-    with pytest.raises(ValueError, match="could not convert string to float"):
+def test_strings_as_x_are_refused_by_the_name_of_their_column():
+    X, y = classes()
+    told = "could not convert string to float.*column {} does not.*OneHotEncoder"
+    with pytest.raises(ValueError, match=told.format(0)):
         quick().fit(np.full((60, 2), "text"), y)
+    frame = pd.DataFrame(X).add_prefix("x").assign(town="Rome")
+    for model in (quick(), MultiPenaltyLogisticRegression()):
+        with pytest.raises(ValueError, match=told.format("'town'")):
+            model.fit(frame, y)
+    with pytest.raises(ValueError, match="target of a regression must hold numbers.*classifier"):
+        quick(Ridge()).fit(X, np.full(60, "text"))
 
 
 def test_a_pipeline_needs_a_target_too():
@@ -121,6 +128,12 @@ def test_separable_data_end_within_the_bounds(shrinkage):
 
 
 # -------------------------------------------------------------------------------------- the classes
+
+
+def test_one_class_alone_is_refused():
+    X, y = classes()
+    with pytest.raises(ValueError, match="two classes or more; got the one class.*DummyClass"):
+        quick().fit(X, np.zeros(len(y)))
 
 
 def test_one_class_in_a_training_fold_is_refused():
