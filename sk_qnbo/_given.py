@@ -129,7 +129,8 @@ class Given:
         routed = Routed.of(search, params, transformer, step)
         raw = X
         X, y, attributes = _checked(search, X, y, transformer, kind)
-        target = encode(y, kind.family)
+        with numbers_wanted():
+            target = encode(y, kind.family)
         if kind.classifier:
             check_classes(target.classes)
         weights = _row_weights(routed.weight, target, kind.model, len(y))
@@ -197,7 +198,7 @@ def _loosely_checked(shell, X, y, several):
     X, y = indexable(X, y)
     validate_data(shell, X, skip_check_array=True)
     if several:
-        with numbers_wanted(np.empty((0, 0))):
+        with numbers_wanted():
             return X, check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
     y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     return X, column_or_1d(y, warn=True)

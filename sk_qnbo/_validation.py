@@ -130,8 +130,8 @@ def check_classes(classes):
 
 
 @contextmanager
-def numbers_wanted(X):
-    """Where strings fail to become numbers, tell which columns hold them and what to do."""
+def numbers_wanted(X=()):
+    """Where strings fail to become numbers, tell which columns of X hold them; else it is y."""
     try:
         yield
     except ValueError as error:
