@@ -115,8 +115,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
         ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` the
-        cross-fit ends before its last fold where many rows have told the rungs apart (or that
-        they do not differ); the splits it did not need are NaN.
+        cross-fit ends where many rows have told the rungs apart (splits it did not need are NaN)
+        and a split at a clearly worse rung with departures, whose score freer ones have there.
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
