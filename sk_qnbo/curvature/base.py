@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 
-def dot(a, b):
-    """Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``."""
-    return np.einsum("kl,kl->k", a, b)
+def _dot(a, b):
+    return (a[:, None] @ b[:, :, None])[:, 0, 0]
+
+
+# Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``. Small
+# problems spend a quarter of their time here; numpy has it from 2.0 on.
+dot = getattr(np, "vecdot", _dot)
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,12 @@ class BFGS(Curvature):
         return r / np.where(size > 0, size, 1.0)[:, None]
 
     def solve(self, v):
-        kept = []
+        v, kept = np.array(v), []
         for s, y, rho in reversed(self.terms):
             a = rho * dot(s, v)
-            v = v - a[:, None] * y
+            v -= a[:, None] * y
             kept.append(a)
-        r = self._start(v)
+        r = np.array(self._start(v))
         for (s, y, rho), a in zip(self.terms, reversed(kept), strict=True):
-            r = r + (a - rho * dot(y, r))[:, None] * s
+            r += (a - rho * dot(y, r))[:, None] * s
         return r
