@@ -1,9 +1,41 @@
 """Smooth losses as functions of the linear predictor, with all derivatives from one exponential."""
 
 from functools import cached_property
+from itertools import product
 
 import numpy as np
-from scipy.special import expit, log_expit
+
+# elements at a time: temporary arrays of this size stay in the cache
+_BLOCK = 8192
+
+
+def _of_margins(function, sign, z):
+    """An element-wise function of ``sign * z``, for large z a block of rows at a time."""
+    if z.size <= _BLOCK:
+        return function(sign * z)
+    out, n = np.empty(z.shape), z.shape[-1]
+    for k, i in product(range(len(z)), range(0, n, _BLOCK)):
+        rows = slice(i, i + _BLOCK)
+        out[k, :, rows] = function(sign[:, rows] * z[k, :, rows])
+    return out
+
+
+def _softplus(x):
+    """``log(1 + exp(x))`` to full relative accuracy (the logarithm by Kahan's correction)."""
+    e = np.exp(-np.abs(x))
+    u = 1.0 + e
+    log1p = np.where(u > 1.0, np.log(u) * e / np.maximum(u - 1.0, 1e-300), e)
+    return log1p + np.maximum(x, 0.0)
+
+
+def _expit(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1.0) / (1.0 + e)
+
+
+def _expit_slope(x):
+    e = np.exp(-np.abs(x))
+    return e / np.square(1.0 + e)
 
 
 class BinaryLogLoss:
@@ -18,24 +50,23 @@ class BinaryLogLoss:
 
     def at(self, z):
         """Values and derivatives at predictions ``z`` of shape ``(n_stack, 1, n)``."""
-        return _BinaryAt(z, self.targets)
+        return _BinaryAt(z, 2.0 * self.targets - 1.0)
 
     bend_bound = 0.25
 
 
 class _BinaryAt:
     # everything from the signed margin: a difference of two near numbers loses its digits far out
-    def __init__(self, z, targets):
-        self.sign = 2.0 * targets - 1.0
-        self.margin = self.sign * z
+    def __init__(self, z, sign):
+        self.z, self.sign = z, sign
 
     @cached_property
     def _miss(self):
-        return expit(-self.margin)
+        return _of_margins(_expit, -self.sign, self.z)
 
     @cached_property
     def value(self):
-        return -log_expit(self.margin)[:, 0]
+        return _of_margins(_softplus, -self.sign, self.z)[:, 0]
 
     @cached_property
     def slope(self):
@@ -43,7 +74,7 @@ class _BinaryAt:
 
     @cached_property
     def bend(self):
-        return self._miss * expit(self.margin)
+        return _of_margins(_expit_slope, self.sign, self.z)
 
     def bend_times(self, q):
         return self.bend * q
