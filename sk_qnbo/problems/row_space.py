@@ -47,9 +47,8 @@ class RowSpaceProblem(LinearProblem):
 
     def _covector(self, side, r, own=0.0, image=0.0):
         """Array of the gradient ``X' (r + own)``, where ``image = K own`` is known."""
-        pulled = self.data.rows.pull(r)
-        Kr = self.data.rows.predict(side.inverse * pulled) + image
-        parts = [0.5 * Kr, 0.5 * (r + own), pulled[..., self.free]]
+        Kr = side.times(r) + image
+        parts = [0.5 * Kr, 0.5 * (r + own), r @ side.columns]
         return np.concatenate(parts, axis=2).reshape(self.n_stack, -1)
 
     def _side_of(self, theta):
@@ -132,6 +131,7 @@ class RowSpace:
     def __init__(self, data, alpha, free):
         self.data, self.free = data, free
         self.inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)
+        self.times = data.rows.through(self.inverse[:, 0])
         self.columns = data.rows.columns(free)
 
     def offset(self, free):
@@ -144,9 +144,8 @@ class RowSpace:
         Where penalties fell they would, to where a log loss is flat. Where it is still worse than
         no coefficients at all, it is these.
         """
-        rows, b, Kb = self.data.rows, other.b, np.zeros_like(other.b)
-        if b.any():
-            Kb = rows.predict(self.inverse * rows.pull(b))
+        b = other.b
+        Kb = self.times(b) if b.any() else np.zeros_like(b)
         if other.size is not None:
             now = np.einsum("kcn,kcn->k", b, Kb)
             grown = np.where(now > other.size, other.size / np.where(now > 0, now, 1.0), 1.0)

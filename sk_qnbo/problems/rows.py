@@ -44,9 +44,10 @@ class _OneMatrix:
         flat = values.reshape(stack * outputs, -1)
         self._count(len(flat))
         size = 1.0
-        if self.X.dtype != float and not 1e-25 < np.abs(flat).max() < 1e25:
-            size = max(float(np.abs(flat).max()), 1e-300)  # single precision has a short range
-            flat = flat / size
+        if self.X.dtype != float:  # single precision has a short range
+            largest = float(np.abs(flat).max())
+            size = 1.0 if 1e-25 < largest < 1e25 else max(largest, 1e-300)
+        flat = flat if size == 1.0 else flat / size
         out = np.ascontiguousarray(product(flat), dtype=float).reshape(stack, outputs, -1)
         return out if size == 1.0 else size * out
 
@@ -58,10 +59,17 @@ class _OneMatrix:
         """``X' r`` for row values ``(n_stack, n_outputs, n_rows)``: ``(.., .., n_columns)``."""
         return self._apply(self._pull, R)
 
+    def through(self, inverse):
+        """The map ``r -> X diag(inverse) X' r`` of row values ``(n_stack, n_outputs, n_rows)``.
+
+        ``inverse`` has shape ``(1 or n_stack, n_columns)``.
+        """
+        return lambda R: self.predict(inverse[:, None] * self.pull(R))
+
     def gram(self, h):
         """``X' diag(h) X`` for each row of ``h (n_blocks, n_rows)``."""
         self._count(int(np.count_nonzero(h) / self.n_rows * self.n_columns))
-        return np.stack([self._gram_of(row) for row in h])
+        return self._grams(h)
 
     def squares(self, h):
         """``sum_i h_i x_ij^2`` for each row of ``h (n_blocks, n_rows)``."""
@@ -117,6 +125,9 @@ class DenseRows(_OneMatrix):
 
     def _pull(self, flat):
         return flat.astype(self.X.dtype, copy=False) @ self.X
+
+    def _grams(self, h):
+        return np.stack([self._gram_of(row) for row in h])
 
     def _gram_of(self, row):
         used = np.flatnonzero(row)
@@ -190,8 +201,8 @@ class SparseRows(_OneMatrix):
 
     def _predict(self, flat):
         W = (flat[:, : len(self.scale)] / self.scale).astype(self.X.dtype, copy=False)
-        # one vector at a time: side by side they would be read in strides
-        out = np.stack([self.X @ w for w in W]).astype(float, copy=False)
+        # the vectors side by side: the matrix is read once, and what one entry asks of them at once
+        out = (self.X @ np.ascontiguousarray(W.T)).T.astype(float, copy=False)
         return out + flat[:, -1:] if self.intercept else out
 
     def _pull(self, flat):
@@ -206,9 +217,25 @@ class SparseRows(_OneMatrix):
         ones = [np.ones((self.n_rows, 1))] if self.intercept else []
         return sp.csr_array(sp.hstack([X, *ones], format="csr"), dtype=float)
 
-    def _gram_of(self, row):
+    def through(self, inverse):
+        # between the two products the vectors stay side by side
+        X, d = self.X, len(self.scale)
+        middle = np.ascontiguousarray((inverse[:, :d] / self.scale**2).T)[:, :, None]
+        last = inverse[:, d, None, None] if self.intercept else 0.0
+
+        def times(R):
+            stack, outputs, n = R.shape
+            self._count(2 * stack * outputs)
+            pulled = (X.T @ R.reshape(-1, n).T).reshape(d, stack, outputs)
+            pulled *= middle
+            out = (X @ pulled.reshape(d, -1)).T.reshape(R.shape)
+            return out + last * R.sum(axis=2, keepdims=True)
+
+        return times
+
+    def _grams(self, h):
         X = self._whole()
-        return (X.T.multiply(row) @ X).toarray()
+        return np.stack([(X.T.multiply(row) @ X).toarray() for row in h])
 
     def _squares(self, h):
         X = self.X
@@ -219,9 +246,8 @@ class SparseRows(_OneMatrix):
     def _kernel_of(self, row):
         X, d = self.X, len(self.scale)
         scaled = row[:d] / self.scale**2
-        K = (
-            sp.csr_array((X.data * scaled[X.indices], X.indices, X.indptr), X.shape) @ X.T
-        ).toarray()
+        left = sp.csr_array((X.data * scaled[X.indices], X.indices, X.indptr), X.shape)
+        K = (left @ X.T).toarray()
         return K + row[d] if self.intercept else K
 
     def columns(self, positions):
@@ -238,9 +264,8 @@ class SparseRows(_OneMatrix):
         """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
         X, weights = self.X, _shares(weights)
         mean = (X.T @ weights.T).T
-        filled = (
-            sp.csr_array((np.ones_like(X.data), X.indices, X.indptr), X.shape).T @ weights.T
-        ).T
+        ones = sp.csr_array((np.ones_like(X.data), X.indices, X.indptr), X.shape)
+        filled = (ones.T @ weights.T).T
         # the cells that are not stored; where all are, the difference would be rounding
         lacking = np.bincount(X.indices, minlength=X.shape[1]) < self.n_rows
         variance = lacking * np.maximum(1.0 - filled, 0.0) * mean**2
@@ -313,6 +338,11 @@ class FoldRows:
 
     def pull(self, R):
         return np.concatenate([f.pull(R[k : k + 1]) for k, f in enumerate(self.folds)])
+
+    def through(self, inverse):
+        own = np.broadcast_to(inverse, (len(self.folds), self.n_columns))
+        maps = [f.through(own[k : k + 1]) for k, f in enumerate(self.folds)]
+        return lambda R: np.concatenate([m(R[k : k + 1]) for k, m in enumerate(maps)])
 
     def _each(self, name, values):
         """Blocks of every fold; ``values`` has one block a fold and output, folds first."""
