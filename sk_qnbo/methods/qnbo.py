@@ -117,7 +117,8 @@ class QNBO(Method):
             ):
                 break
             # the upper level feels more of what the fit still owes than the lower level does
-            memory, tol = replace(memory, point=fit.point, start=start), 0.01 * tol
+            pairs = adjoint.curvature.pairs
+            memory, tol = replace(memory, point=fit.point, start=start, pairs=pairs), 0.01 * tol
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0

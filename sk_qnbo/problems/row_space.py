@@ -7,7 +7,7 @@ from .linear import LinearProblem
 from .row_side import MAX_FREE, free_columns, kept
 
 # how much looser the estimates are than where a dense factor is affordable
-_SLACK = 30.0
+_SLACK = 5.0
 # least bend of the loss that a start matrix believes
 _FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
@@ -34,7 +34,7 @@ class RowSpaceProblem(LinearProblem):
         self.n_rows = data.rows.n_rows
         self.shape = (*self.shape[:2], 2 * self.n_rows + len(self.free))
         self.n_lower = self.shape[1] * self.shape[2]
-        self._last_side = None, None
+        self.columns = data.rows.columns(self.free)
 
     start_plan = StartPlan("row space", patience=1000, slack=_SLACK)
 
@@ -48,36 +48,33 @@ class RowSpaceProblem(LinearProblem):
     def _covector(self, side, r, own=0.0, image=0.0):
         """Array of the gradient ``X' (r + own)``, where ``image = K own`` is known."""
         Kr = side.times(r) + image
-        parts = [0.5 * Kr, 0.5 * (r + own), r @ side.columns]
+        parts = [0.5 * Kr, 0.5 * (r + own), r @ self.columns]
         return np.concatenate(parts, axis=2).reshape(self.n_stack, -1)
-
-    def _side_of(self, theta):
-        last, side = self._last_side
-        if last is None or not np.array_equal(last, theta):
-            side = RowSpace(self.data, self._alpha(theta), self.free)
-            self._last_side = theta.copy(), side
-        return side
 
     # -- points -------------------------------------------------------------------------------
     def at(self, w):
-        b, _, free = self._split(w)
-        return RowSpacePoint(b, free)
+        b, z, free = self._split(w)
+        return RowSpacePoint(b, free, z=z)
 
     def array(self, point):
-        parts = [point.b, np.zeros_like(point.b), point.free]
+        parts = [point.b, point.z, point.free]
         return np.concatenate(parts, axis=2).reshape(self.n_stack, -1)
 
     def carry(self, theta, point):
-        side = self._side_of(theta)
-        return point if point.side is side else side.point(point)
+        if point.side is not None and np.array_equal(point.side.theta, theta):
+            return point
+        # what is set aside is so under the weights of where the point stands
+        bend = self.data.loss.at(point.z).bend.sum(axis=1)
+        aside = Aside(self.columns, self.data.train * np.maximum(bend, _FLAT))
+        return RowSpace(self.data, theta, self._alpha(theta), self.free, aside).point(point)
 
     def settled(self, point):
         """The point with its coefficients, and without what belongs to one theta."""
-        return RowSpacePoint(point.b, point.free, W=point.W, size=point.size)
+        return RowSpacePoint(point.b, point.free, z=point.z, W=point.W, size=point.size)
 
     def line(self, point, step):
         s, Ks, f = self._split(step)
-        side, offset = point.side, Ks + point.side.offset(f)
+        side, offset = point.side, Ks + point.side.aside.offset(f)
 
         def move(t):
             t = t[:, None, None]
@@ -96,11 +93,11 @@ class RowSpaceProblem(LinearProblem):
 
     def hvp(self, theta, w, v):
         s, Ks, f = self._split(v)
-        bent = self.data.train[:, None] * w.loss.bend_times(Ks + w.side.offset(f))
+        bent = self.data.train[:, None] * w.loss.bend_times(Ks + w.side.aside.offset(f))
         return self._covector(w.side, bent, s, Ks)
 
     def cross(self, theta, w, u):
-        pulled = self.data.rows.pull(w.b), self.data.rows.pull(self._split(u)[0])
+        pulled = w.side.pull(w.b), w.side.pull(self._split(u)[0])
         slopes = w.side.inverse[:, 0] * np.einsum("kcd,kcd->kd", *pulled)
         return self.penalty.pull(slopes[:, : self.penalty.offset.shape[1]])
 
@@ -121,22 +118,64 @@ class RowSpaceProblem(LinearProblem):
         Lifted where a log loss is flat: it serves as a start matrix.
         """
         h = self.data.train[:, None] * np.maximum(w.loss.bend, _FLAT)
-        E = w.side.columns[:, None]
+        E = self.columns[:, None]
         return E.transpose(0, 1, 3, 2) @ (h[..., None] * E)
+
+
+class Aside:
+    """The unpenalised columns E, and what they leave of the others.
+
+    What E explains of each column, by least squares under the row weights T, is taken out of it:
+    ``P X`` with ``P = I - E (E' T E)^+ E' T``; for the intercept that is a mean. The model is the
+    same with other unpenalised coefficients. Where T is the bend of the losses, these and the
+    others do not interfere (a Schur complement); without it, sparse columns, which are not
+    centred, have the intercept among them a second time, and neither fit nor adjoint finds its
+    size in fair time.
+    """
+
+    def __init__(self, columns, weights):
+        self.columns = columns
+        weighted = weights[:, :, None] * columns
+        self._share = weighted @ np.linalg.pinv(columns.transpose(0, 2, 1) @ weighted)
+
+    def offset(self, free):
+        """Predictions of the unpenalised part."""
+        return free @ self.columns.transpose(0, 2, 1)
+
+    def part(self, z):
+        """What E explains of predictions, as coefficients."""
+        return z @ self._share
+
+    def rest(self, z):
+        """``P z``."""
+        return z - self.offset(self.part(z))
+
+    def pulled(self, r):
+        """``P' r``."""
+        return r - (r @ self.columns) @ self._share.transpose(0, 2, 1)
 
 
 class RowSpace:
     """Inverse penalties of every fold, and the columns that have none."""
 
-    def __init__(self, data, alpha, free):
-        self.data, self.free = data, free
+    def __init__(self, data, theta, alpha, free, aside):
+        self.data, self.theta, self.free, self.aside = data, theta.copy(), free, aside
         self.inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)
-        self.times = data.rows.through(self.inverse[:, 0])
-        self.columns = data.rows.columns(free)
+        self._through = data.rows.through(self.inverse[:, 0])
 
-    def offset(self, free):
-        """Predictions of the unpenalised part."""
-        return free @ self.columns.transpose(0, 2, 1)
+    def times(self, r):
+        """``K r`` with the columns less what the unpenalised ones explain of them."""
+        return self.aside.rest(self._through(self.aside.pulled(r)))
+
+    def pull(self, r):
+        """Those columns times r."""
+        return self.data.rows.pull(self.aside.pulled(r))
+
+    def coefficients(self, b, free):
+        """Coefficients on the columns as they are."""
+        W = self.inverse * self.pull(b)
+        W[..., self.free] = free - self.aside.part(self.data.rows.predict(W))
+        return W
 
     def point(self, other):
         """The point here with the same row values, as far as predictions do not grow with them.
@@ -144,22 +183,22 @@ class RowSpace:
         Where penalties fell they would, to where a log loss is flat. Where it is still worse than
         no coefficients at all, it is these.
         """
-        b = other.b
+        b, free = other.b, self.aside.part(other.z)
         Kb = self.times(b) if b.any() else np.zeros_like(b)
         if other.size is not None:
             now = np.einsum("kcn,kcn->k", b, Kb)
             grown = np.where(now > other.size, other.size / np.where(now > 0, now, 1.0), 1.0)
             b, Kb = (np.sqrt(grown)[:, None, None] * part for part in (b, Kb))
-        point = RowSpacePoint(b, other.free, self, Kb, Kb + self.offset(other.free))
+        point = RowSpacePoint(b, free, self, Kb, Kb + self.aside.offset(free))
         keep = kept(self.data, point.z, self.data.train_value(point) + 0.5 * point.size)
         if keep.all():
             return point
-        parts = (keep * part for part in (b, other.free))
+        parts = (keep * part for part in (b, free))
         return RowSpacePoint(*parts, self, *(keep * part for part in (Kb, point.z)))
 
 
 class RowSpacePoint:
-    """Row values b and the unpenalised part; with penalties, ``K b`` and the predictions z too."""
+    """Row values b, the unpenalised part and predictions z; with penalties, ``K b`` too."""
 
     def __init__(self, b, free, side=None, Kb=None, z=None, W=None, size=None):
         self.b, self.free, self.side, self.Kb, self.z = b, free, side, Kb, z
@@ -182,8 +221,7 @@ class RowSpacePoint:
     def W(self):  # noqa: N802 (a matrix)
         """Coefficients on the columns, ``(n_stack, n_outputs, n_columns)``."""
         if self._W is None:
-            self._W = self.side.inverse * self.side.data.rows.pull(self.b)
-            self._W[..., self.side.free] = self.free
+            self._W = self.side.coefficients(self.b, self.free)
         return self._W
 
 
