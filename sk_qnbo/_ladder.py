@@ -128,12 +128,12 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     unit = _log_likelihood_unit(stack, done)
     method = resolve_method(settings.method)
     problem = stack.problem(reference, phi, rung, unit, method.coordinates)
-    theta, memory = _begin(stack, problem, reference, rung, before, settings)
+    theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
     result = minimize_bilevel(
         problem,
         theta,
         method=_method(settings),
-        upper=_upper(settings, problem, _known(rung, problem, before, base, hint)),
+        upper=_upper(settings, problem, known or _known(stack, rung, problem, done, before, hint)),
         bounds=_box(stack, problem, reference, rung, theta),
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
@@ -168,13 +168,20 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
 _FEW_PAIRS = 3
 
 
-def _known(rung, problem, before, base, hint):
-    """Curvature for a rung with departures: of the rung before, if both have one penalty model."""
-    if np.isinf(rung.tau):  # a pair of one shared coefficient says nothing of another's scale
-        return ()
-    carried = () if before is None or before.base is not base else before.pairs
-    moved = problem.penalty.n_shared
-    return (*carried, *(pair for pair in hint if pair[0][moved:].any()))
+def _known(stack, rung, problem, done, before, hint):
+    """Curvature of the upper level that is known before a rung begins.
+
+    With departures that of the rung before, of the same penalty model, and a hint. A pair of one
+    shared coefficient says little of another's scale, so without departures what other rungs have
+    learnt, and the difference of two, serves only where an estimate is dear.
+    """
+    if np.isfinite(rung.tau):
+        carried, moved = getattr(before, "pairs", ()), problem.penalty.n_shared
+        return (*carried, *(pair for pair in hint if pair[0][moved:].any()))
+    found = [done[name] for name in rung.after if name in done] if stack.large else []
+    between = zip(found, found[1:], strict=False)
+    pairs = [(b.theta - a.theta, b.result.gradient - a.result.gradient) for a, b in between]
+    return (*pairs, *(pair for fit in found for pair in fit.pairs))
 
 
 def _curvature(problem, result, large):
@@ -229,14 +236,14 @@ def _method(settings):
 
 
 def _begin(stack, problem, reference, rung, before, settings):
-    """Starting theta and memory: from a simpler rung, or a scan of the level."""
+    """Starting theta, memory and curvature above: from a simpler rung, or a scan of the level."""
     theta = np.zeros(problem.n_upper)
     memory = None
     if before is not None and before.result.w.shape == (problem.n_stack, problem.n_lower):
         memory = before.result.memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
-        return _set(theta, reference, rung), memory
+        return _set(theta, reference, rung), memory, ()
     return _scan(stack, problem, reference, _set(theta, reference, rung), settings)
 
 
@@ -261,9 +268,9 @@ def _scan(stack, problem, reference, theta, settings):
     lowest = lowest_along(problem, theta, LEVEL, low, level)
     if lowest is not None:
         theta[LEVEL] = lowest
-        return theta, None
+        return theta, None, ()
     seen, worse = [], 0
-    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2)
+    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2 - stack.large)
     while level >= low and worse < patience:
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)
@@ -274,11 +281,23 @@ def _scan(stack, problem, reference, theta, settings):
         seen.append((level, found.value, found.gradient[LEVEL], kept))
         level -= step
     theta[LEVEL], memory = _valley(seen)
+    pairs = _bend(seen, theta)
     memory = QNBOMemory(problem.at(memory)) if stack.large else memory
     if not known:
         w = problem.array(memory.point)
-        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w)
-    return theta, memory
+        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w), pairs
+    return theta, memory, pairs
+
+
+def _bend(seen, theta):
+    """A walk's steps on both sides of where it found the valley, as pairs of the upper level."""
+    pairs = []
+    for a, b in zip(seen, seen[1:], strict=False):
+        if b[0] <= theta[LEVEL] <= a[0]:
+            step, change = np.zeros((2, len(theta)))
+            step[LEVEL], change[LEVEL] = b[0] - a[0], b[2] - a[2]
+            pairs.append((step, change))
+    return tuple(pairs)
 
 
 def _valley(seen):
@@ -367,7 +386,7 @@ class RungModels:
         Residual of the fits.
     """
 
-    def __init__(self, stack, reference, method, tol=1e-6):
+    def __init__(self, stack, reference, method, tol=1e-5):
         self.stack, self.reference = stack, reference
         method = resolve_method(method)
         method = method if isinstance(method, QNBO) else QNBO()

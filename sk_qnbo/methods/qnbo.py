@@ -173,6 +173,8 @@ class QNBO(Method):
             if fit.converged or ended:
                 return start, fit, n_iter
             point, start = fit.point, None
+            if problem.coordinates_follow_theta:  # they follow the place too
+                point = problem.carry(theta, problem.at(problem.array(point)))
 
     # -- adjoint ------------------------------------------------------------------------------
     def _adjoint(self, problem, theta, fit, b, before, tol):

@@ -8,6 +8,8 @@ from .row_side import MAX_FREE, free_columns, kept
 
 # how much looser the estimates are than where a dense factor is affordable
 _SLACK = 5.0
+# steps after which the unpenalised columns are set aside anew
+_PATIENCE = 12
 # least bend of the loss that a start matrix believes
 _FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
@@ -36,7 +38,11 @@ class RowSpaceProblem(LinearProblem):
         self.n_lower = self.shape[1] * self.shape[2]
         self.columns = data.rows.columns(self.free)
 
-    start_plan = StartPlan("row space", patience=1000, slack=_SLACK)
+    @property
+    def start_plan(self):
+        # what is set aside goes by the bend of the losses, which a long way changes
+        constant = self.data.loss.name == "squared_error"
+        return StartPlan("row space", patience=_PATIENCE, constant=constant, slack=_SLACK)
 
     # -- coordinates --------------------------------------------------------------------------
     def _split(self, array):
@@ -57,7 +63,7 @@ class RowSpaceProblem(LinearProblem):
         return RowSpacePoint(b, free, z=z)
 
     def array(self, point):
-        parts = [point.b, point.z, point.free]
+        parts = [point.rows, point.z, point.free]
         return np.concatenate(parts, axis=2).reshape(self.n_stack, -1)
 
     def carry(self, theta, point):
@@ -70,7 +76,7 @@ class RowSpaceProblem(LinearProblem):
 
     def settled(self, point):
         """The point with its coefficients, and without what belongs to one theta."""
-        return RowSpacePoint(point.b, point.free, z=point.z, W=point.W, size=point.size)
+        return RowSpacePoint(point.rows, point.free, z=point.z, W=point.W, size=point.size)
 
     def line(self, point, step):
         s, Ks, f = self._split(step)
@@ -183,7 +189,7 @@ class RowSpace:
         Where penalties fell they would, to where a log loss is flat. Where it is still worse than
         no coefficients at all, it is these.
         """
-        b, free = other.b, self.aside.part(other.z)
+        b, free = other.rows, self.aside.part(other.z)
         Kb = self.times(b) if b.any() else np.zeros_like(b)
         if other.size is not None:
             now = np.einsum("kcn,kcn->k", b, Kb)
@@ -203,6 +209,11 @@ class RowSpacePoint:
     def __init__(self, b, free, side=None, Kb=None, z=None, W=None, size=None):
         self.b, self.free, self.side, self.Kb, self.z = b, free, side, Kb, z
         self._W, self._size, self._loss = W, size, None
+
+    @property
+    def rows(self):
+        """The row values of the same coefficients, whatever is set aside of the columns."""
+        return self.b if self.side is None else self.side.aside.pulled(self.b)
 
     @property
     def loss(self):

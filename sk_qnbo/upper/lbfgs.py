@@ -63,7 +63,9 @@ class UpperLBFGS:
             return self._aim(LBFGSState(theta, value, gradient, move, pairs), box)
         bend = value - state.value - promised
         shrink = np.clip(-promised / (2.0 * bend), 0.1, 0.5) if bend > 0 else 0.5
-        return replace(state, step=shrink * move, failures=state.failures + 1)
+        # what the shorter step promises: less than counts, where the estimates' noise was followed
+        left = min(state.decrease, -shrink * promised)
+        return replace(state, step=shrink * move, decrease=left, failures=state.failures + 1)
 
     def exhausted(self, state):
         """Whether no step along the last direction helped."""
