@@ -281,7 +281,7 @@ def _scan(stack, problem, reference, theta, settings):
         seen.append((level, found.value, found.gradient[LEVEL], kept))
         level -= step
     theta[LEVEL], memory = _valley(seen)
-    pairs = _bend(seen, theta)
+    pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
     memory = QNBOMemory(problem.at(memory)) if stack.large else memory
     if not known:
         w = problem.array(memory.point)
