@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ._bounds import at_bounds
-from ._curve import lowest_along
 from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
+from ._scan import level_bounds, scan
 from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
@@ -149,7 +149,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     result = replace(result, point=problem.settled(result.point), upper_state=None)
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
-    low, high = _level_bounds(stack)
+    low, high = level_bounds(stack)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
     return RungFit(
         rung,
@@ -244,106 +244,13 @@ def _begin(stack, problem, reference, rung, before, settings):
     if before is not None:
         theta[: len(before.theta)] = before.theta
         return _set(theta, reference, rung), memory, ()
-    return _scan(stack, problem, reference, _set(theta, reference, rung), settings)
+    return scan(stack, problem, _set(theta, reference, rung), settings)
 
 
 def _set(theta, reference, rung):
     for index, value in rung.fixed.items():
         theta[index] = value * (reference[1] if index == SCALE else 1.0)
     return theta
-
-
-def _scan(stack, problem, reference, theta, settings):
-    """Coarse walk of the level, from where nothing is fitted down to where the loss turns.
-
-    The landscape is flat far out and has stationary points there, so a descent
-    needs to start near its valley.
-    """
-    method = resolve_method(settings.method)
-    known = isinstance(method, QNBO)
-    method = replace(method if known else QNBO(), tol=1e-4, n_refine=0)
-    memory = method.start(problem, theta)
-    low, high = _level_bounds(stack)
-    level = min(max(_null_level(stack, problem, theta), low), high)
-    lowest = lowest_along(problem, theta, LEVEL, low, level)
-    if lowest is not None:
-        theta[LEVEL] = lowest
-        return theta, None, ()
-    seen, worse = [], 0
-    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2 - stack.large)
-    while level >= low and worse < patience:
-        theta[LEVEL] = level
-        found = method.estimate(problem, theta, memory)
-        memory = found.memory
-        worse = 0 if found.value < min((one[1] for one in seen), default=np.inf) else worse + 1
-        # where memory is short, of every level only the bare coefficients
-        kept = problem.array(memory.point) if stack.large else memory
-        seen.append((level, found.value, found.gradient[LEVEL], kept))
-        level -= step
-    theta[LEVEL], memory = _valley(seen)
-    pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
-    memory = QNBOMemory(problem.at(memory)) if stack.large else memory
-    if not known:
-        w = problem.array(memory.point)
-        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w), pairs
-    return theta, memory, pairs
-
-
-def _bend(seen, theta):
-    """A walk's steps on both sides of where it found the valley, as pairs of the upper level."""
-    pairs = []
-    for a, b in zip(seen, seen[1:], strict=False):
-        if b[0] <= theta[LEVEL] <= a[0]:
-            step, change = np.zeros((2, len(theta)))
-            step[LEVEL], change[LEVEL] = b[0] - a[0], b[2] - a[2]
-            pairs.append((step, change))
-    return tuple(pairs)
-
-
-def _valley(seen):
-    """Level of the lowest value that a walk's values and slopes promise, and what was kept there.
-
-    Between neighbours the value is taken for the cubic through their values and slopes
-    (Hermite), so a valley narrower than a step of the walk is not stepped over.
-    """
-    level, lowest, _, kept = min(seen, key=lambda one: one[1])
-    t = np.linspace(0.0, 1.0, 21)
-    for a, b in zip(seen, seen[1:], strict=False):
-        h = a[0] - b[0]
-        cubic = (1 + 2 * t) * (1 - t) ** 2 * a[1] + t**2 * (3 - 2 * t) * b[1]
-        cubic += h * (t**2 * (1 - t) * b[2] - t * (1 - t) ** 2 * a[2])
-        if cubic.min() < lowest:
-            lowest, at = cubic.min(), int(cubic.argmin())
-            level, kept = a[0] - h * t[at], (a if 2 * at < len(t) else b)[3]
-    return level, kept
-
-
-# root mean square prediction, in logits or deviations of the targets, that counts as nothing fitted
-_NOTHING = 0.02
-
-
-def _null_level(stack, problem, theta):
-    """A level so high that nothing is fitted, and no higher than it takes to see that.
-
-    There the first step from zero coefficients, which falls as the level rises, is the fit.
-    """
-    theta = theta.copy()
-    theta[LEVEL] = 0.0
-    log_alpha = problem.penalty.log_alpha(theta)
-    data, d = stack.data, log_alpha.shape[1]
-    step = data.train_gradient(data.at(np.zeros((data.n_stack, data.n_outputs, data.n_columns))))
-    step[..., d:] = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # then the whole trace of X'X decides
-        step[..., :d] *= np.exp(-log_alpha)[:, None]
-        first = float(np.log(data.spread(step).max() / _NOTHING))
-    trace = float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
-    return min(first, trace) if np.isfinite(first) else trace
-
-
-def _level_bounds(stack):
-    s = stack.log_variance.mean(axis=0)[stack.tuned]
-    low, high = np.log(stack.spec.bounds)
-    return low + float(s.min()), high + float(s.max())
 
 
 def _box(stack, problem, reference, rung, theta):
@@ -354,10 +261,10 @@ def _box(stack, problem, reference, rung, theta):
         low[index], high[index] = wide.get(index, (-5.0, 5.0))
     n_shared = problem.penalty.n_shared
     if np.isinf(rung.tau):
-        low[LEVEL], high[LEVEL] = _level_bounds(stack)
+        low[LEVEL], high[LEVEL] = level_bounds(stack)
         return low, high
     if rung.tau > 0:
-        low[LEVEL], high[LEVEL] = _level_bounds(stack)
+        low[LEVEL], high[LEVEL] = level_bounds(stack)
         low[n_shared:], high[n_shared:] = -14.0, 14.0
         return low, high
     # without a prior the level is the mean of the departures: it stands, they have the bounds

@@ -1,0 +1,113 @@
+"""Where the climb begins: a walk of the common level, from where next to nothing is fitted."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ._curve import lowest_along
+from ._minimize import resolve_method
+from ._stack import LEVEL
+from .methods import QNBO
+from .methods.qnbo import QNBOMemory
+
+
+def scan(stack, problem, theta, settings):
+    """Coarse walk of the level, from where nothing is fitted down to where the loss turns.
+
+    The landscape is flat far out and has stationary points there, so a descent
+    needs to start near its valley.
+
+    Returns
+    -------
+    theta : ndarray of shape (n_upper,)
+    memory : object or None
+        Of the search's method, where the walk was near that theta.
+    pairs : tuple of (step, change of the gradient)
+        Curvature of the upper level around it.
+    """
+    method = resolve_method(settings.method)
+    known = isinstance(method, QNBO)
+    method = replace(method if known else QNBO(), tol=1e-4, n_refine=0)
+    memory = method.start(problem, theta)
+    low, high = level_bounds(stack)
+    level = min(max(_null_level(stack, problem, theta), low), high)
+    lowest = lowest_along(problem, theta, LEVEL, low, level)
+    if lowest is not None:
+        theta[LEVEL] = lowest
+        return theta, None, ()
+    seen, worse = [], 0
+    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2 - stack.large)
+    while level >= low and worse < patience:
+        theta[LEVEL] = level
+        found = method.estimate(problem, theta, memory)
+        memory = found.memory
+        worse = 0 if found.value < min((one[1] for one in seen), default=np.inf) else worse + 1
+        # where memory is short, of every level only the bare coefficients
+        kept = problem.array(memory.point) if stack.large else memory
+        seen.append((level, found.value, found.gradient[LEVEL], kept))
+        level -= step
+    theta[LEVEL], memory = _valley(seen)
+    pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
+    memory = QNBOMemory(problem.at(memory)) if stack.large else memory
+    if not known:
+        w = problem.array(memory.point)
+        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w), pairs
+    return theta, memory, pairs
+
+
+def _bend(seen, theta):
+    """A walk's steps on both sides of where it found the valley, as pairs of the upper level."""
+    pairs = []
+    for a, b in zip(seen, seen[1:], strict=False):
+        if b[0] <= theta[LEVEL] <= a[0]:
+            step, change = np.zeros((2, len(theta)))
+            step[LEVEL], change[LEVEL] = b[0] - a[0], b[2] - a[2]
+            pairs.append((step, change))
+    return tuple(pairs)
+
+
+def _valley(seen):
+    """Level of the lowest value that a walk's values and slopes promise, and what was kept there.
+
+    Between neighbours the value is taken for the cubic through their values and slopes
+    (Hermite), so a valley narrower than a step of the walk is not stepped over.
+    """
+    level, lowest, _, kept = min(seen, key=lambda one: one[1])
+    t = np.linspace(0.0, 1.0, 21)
+    for a, b in zip(seen, seen[1:], strict=False):
+        h = a[0] - b[0]
+        cubic = (1 + 2 * t) * (1 - t) ** 2 * a[1] + t**2 * (3 - 2 * t) * b[1]
+        cubic += h * (t**2 * (1 - t) * b[2] - t * (1 - t) ** 2 * a[2])
+        if cubic.min() < lowest:
+            lowest, at = cubic.min(), int(cubic.argmin())
+            level, kept = a[0] - h * t[at], (a if 2 * at < len(t) else b)[3]
+    return level, kept
+
+
+# root mean square prediction, in logits or deviations of the targets, that counts as nothing fitted
+_NOTHING = 0.02
+
+
+def _null_level(stack, problem, theta):
+    """A level so high that nothing is fitted, and no higher than it takes to see that.
+
+    There the first step from zero coefficients, which falls as the level rises, is the fit.
+    """
+    theta = theta.copy()
+    theta[LEVEL] = 0.0
+    log_alpha = problem.penalty.log_alpha(theta)
+    data, d = stack.data, log_alpha.shape[1]
+    step = data.train_gradient(data.at(np.zeros((data.n_stack, data.n_outputs, data.n_columns))))
+    step[..., d:] = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # then the whole trace of X'X decides
+        step[..., :d] *= np.exp(-log_alpha)[:, None]
+        first = float(np.log(data.spread(step).max() / _NOTHING))
+    trace = float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
+    return min(first, trace) if np.isfinite(first) else trace
+
+
+def level_bounds(stack):
+    """Smallest and largest common level, in the units of theta."""
+    s = stack.log_variance.mean(axis=0)[stack.tuned]
+    low, high = np.log(stack.spec.bounds)
+    return low + float(s.min()), high + float(s.max())
