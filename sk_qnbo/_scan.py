@@ -42,9 +42,10 @@ def scan(stack, problem, theta, settings):
         found = method.estimate(problem, theta, memory)
         memory = found.memory
         worse = 0 if found.value < min((one[1] for one in seen), default=np.inf) else worse + 1
-        # where memory is short, of every level only the bare coefficients
+        # where memory is short, only the bare coefficients, and those next to the lowest value
         kept = problem.array(memory.point) if stack.large else memory
         seen.append((level, found.value, found.gradient[LEVEL], kept))
+        seen = _near_the_lowest(seen) if stack.large else seen
         level -= step
     theta[LEVEL], memory = _valley(seen)
     pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
@@ -53,6 +54,12 @@ def scan(stack, problem, theta, settings):
         w = problem.array(memory.point)
         return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w), pairs
     return theta, memory, pairs
+
+
+def _near_the_lowest(seen):
+    """The walk without what was kept of levels beyond the neighbours of the lowest value."""
+    lowest = min(range(len(seen)), key=lambda i: seen[i][1])
+    return [one if abs(i - lowest) <= 1 else (*one[:3], None) for i, one in enumerate(seen)]
 
 
 def _bend(seen, theta):
@@ -80,7 +87,8 @@ def _valley(seen):
         cubic += h * (t**2 * (1 - t) * b[2] - t * (1 - t) ** 2 * a[2])
         if cubic.min() < lowest:
             lowest, at = cubic.min(), int(cubic.argmin())
-            level, kept = a[0] - h * t[at], (a if 2 * at < len(t) else b)[3]
+            nearer = a if 2 * at < len(t) else b
+            level, kept = a[0] - h * t[at], kept if nearer[3] is None else nearer[3]
     return level, kept
 
 

@@ -23,7 +23,7 @@ class Curvature:
     factor : object with ``solve(v)``
         Start matrix ``H0``.
     diagonal : ndarray of shape (n_stack, n_lower)
-        The known part of the Hessian, moved by theta.
+        The known part of the Hessian, moved by theta; 0.0 where there is none.
     pairs : tuple of (s, a)
         Steps and what the data's Hessian makes of them: ``a = y - diagonal * s``,
         so that under any later theta the pair is ``(s, a + diagonal * s)``
@@ -52,7 +52,9 @@ class Curvature:
         older = self
         if self.limit is not None and len(self.pairs) >= self.limit:
             older = self._without_oldest()
-        pairs = (*older.pairs, (s, y - self.diagonal * s))
+        # where nothing of the Hessian is known, y itself: no copy
+        a = y - self.diagonal * s if np.ndim(self.diagonal) else y
+        pairs = (*older.pairs, (s, a))
         return replace(older, pairs=pairs, terms=(*older.terms, older._term(s, y)))
 
     def _without_oldest(self):

@@ -146,12 +146,13 @@ class QNBO(Method):
         return plan if self.start_kind is None else replace(plan, kind=self.start_kind)
 
     def _curvature(self, problem, theta, start, pairs=()):
-        diagonal = problem.diagonal(theta)
-        diagonal = 0.0 * problem.initial() if diagonal is None else diagonal
+        known = problem.diagonal(theta)
+        factor = start.factor(0.0 * problem.initial() if known is None else known)
+        known = 0.0 if known is None else known
         limits = (0 if self.exact else self.n_pairs, self._plan(problem).max_pairs)
         limit = min((n for n in limits if n is not None), default=None)
-        empty = CURVATURES[self.formula](start.factor(diagonal), diagonal, limit=limit)
-        return replace(empty, pairs=pairs).at(empty.factor, diagonal)
+        empty = CURVATURES[self.formula](factor, known, limit=limit)
+        return replace(empty, pairs=pairs).at(factor, known)
 
     def _lower(self, problem, theta, memory, tol):
         """Fit; where the start matrix has aged so much that steps are many, build it anew."""

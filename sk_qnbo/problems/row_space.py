@@ -10,6 +10,8 @@ from .row_side import MAX_FREE, free_columns, kept
 _SLACK = 5.0
 # steps after which the unpenalised columns are set aside anew
 _PATIENCE = 12
+# pairs that are kept: each is as long as four times the rows of every fold
+_PAIRS = 10
 # least bend of the loss that a start matrix believes
 _FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
@@ -42,7 +44,7 @@ class RowSpaceProblem(LinearProblem):
     def start_plan(self):
         # what is set aside goes by the bend of the losses, which a long way changes
         constant = self.data.loss.name == "squared_error"
-        return StartPlan("row space", patience=_PATIENCE, constant=constant, slack=_SLACK)
+        return StartPlan("row space", False, _PATIENCE, constant, slack=_SLACK, max_pairs=_PAIRS)
 
     # -- coordinates --------------------------------------------------------------------------
     def _split(self, array):
@@ -72,7 +74,7 @@ class RowSpaceProblem(LinearProblem):
         # what is set aside is so under the weights of where the point stands
         bend = self.data.loss.at(point.z).bend.sum(axis=1)
         aside = Aside(self.columns, self.data.train * np.maximum(bend, _FLAT))
-        return RowSpace(self.data, theta, self._alpha(theta), self.free, aside).point(point)
+        return RowSpace(self.data, theta, self._alpha, self.free, aside).point(point)
 
     def settled(self, point):
         """The point with its coefficients, and without what belongs to one theta."""
@@ -162,12 +164,21 @@ class Aside:
 
 
 class RowSpace:
-    """Inverse penalties of every fold, and the columns that have none."""
+    """Inverse penalties of every fold, and the columns that have none.
+
+    ``alpha`` is a function: penalties ``(n_stack, 1, n_columns)`` at a theta.
+    """
 
     def __init__(self, data, theta, alpha, free, aside):
         self.data, self.theta, self.free, self.aside = data, theta.copy(), free, aside
-        self.inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)
+        self._alpha = alpha
         self._through = data.rows.through(self.inverse[:, 0])
+
+    @property
+    def inverse(self):
+        """Inverse penalties, ``(n_stack, 1, n_columns)``; not kept: points outlive their theta."""
+        alpha = self._alpha(self.theta)
+        return 1.0 / np.where(alpha > 0, alpha, np.inf)
 
     def times(self, r):
         """``K r`` with the columns less what the unpenalised ones explain of them."""

@@ -221,7 +221,7 @@ class SparseRows(_OneMatrix):
         # between the two products the vectors stay side by side
         X, d = self.X, len(self.scale)
         middle = np.ascontiguousarray((inverse[:, :d] / self.scale**2).T)[:, :, None]
-        last = inverse[:, d, None, None] if self.intercept else 0.0
+        last = inverse[:, d, None, None].copy() if self.intercept else 0.0
 
         def times(R):
             stack, outputs, n = R.shape
