@@ -1,0 +1,224 @@
+"""QNBOSearchCV against other ways to tune a penalty for every column or group of columns.
+
+    python examples/benchmarks/competitors.py --quick
+    python examples/benchmarks/competitors.py --repeats 3 --markdown competitors.md
+
+Ours: ``default`` (ladder and cross-fit), ``rung`` (one penalty a column or group under a fixed
+prior), ``free`` (``shrinkage=0``: what gradient methods of the field minimise, without a guard) and
+``hoag``, which is ``free`` by ``method="hoag"``. Theirs: ``rivals.py``, where their settings
+stand. All have the same matrix of standardised columns, the same five folds and the same objective
+(mean log loss or squared error in the folds), one thread, and refit on all training rows.
+
+``CV loss`` is that objective at the penalties found, computed by the same converged fits for all,
+but for ``default`` and ``rung``: theirs is what the search tells of the folds, because their
+penalties differ from fold to fold. ``test loss`` is on 5,000 rows that nobody has seen. Seconds are
+of the CPU; ``jax`` is shown without the seconds of compiling, ``jax compiled`` with them. Whoever
+takes more than five minutes is given up.
+
+A ratio counts as met where it is at most the target (0.1; 0.5 for himalaya and HOAG) *and* our CV
+loss is at most theirs (within 0.1 %). A guarded search does not minimise the CV loss, so against
+those who do, ``free`` is the one to compare, and the test loss tells what the guard is for.
+"""
+
+import warnings
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+import pandas as pd
+from common import markdown, parser_of, read, run_and_report, run_missing
+from peers import time_limit
+from races import made, made_groups
+from rivals import EACH, GROUPED, RIVALS, compiled
+from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
+
+from sk_qnbo import QNBOSearchCV
+
+TIME_LIMIT = 300
+SLACK = 1.001  # of a CV loss that counts as equal
+FREE = {"shrinkage": 0.0, "scale": 1}
+OURS = {
+    "default": {},
+    "rung": {"shrinkage": 3.0, "scale": 1},
+    "free": FREE,
+    "hoag": FREE | {"method": "hoag"},
+}
+COMPARED = ("default", "rung", "free")
+TARGETS = {"hoag": 0.5, "hoag scipy": 0.5, "himalaya": 0.5, "himalaya gradient": 0.5}
+TARGET = 0.1
+TOLD_BY_FOLDS = ("default", "rung")
+SHOWN = ("size", "model", "repeat", "method", "cpu", "cv_loss", "test_loss", "reason")
+
+SHAPES = {"500x30": (500, 30), "5000x50": (5000, 50), "5000x500": (5000, 500)}
+RACES = {
+    (size, model): partial(made, *shape, model == "logistic")
+    for size, shape in SHAPES.items()
+    for model in ("logistic", "ridge")
+}
+GROUP_SHAPES = {"2000x300 in 5": (2000, 300), "300x2000 in 5": (300, 2000)}
+RACES |= {(size, "ridge"): partial(made_groups, *s) for size, s in GROUP_SHAPES.items()}
+SIZES = list(dict.fromkeys(size for size, _ in RACES))
+QUICK_SIZES = ["500x30"]
+
+
+# Running.
+
+
+def methods_of(size):
+    """Names of all who run on a size."""
+    return [*OURS, *(GROUPED if size in GROUP_SHAPES else EACH)]
+
+
+def run(args):
+    """Run what the cache lacks, repeat by repeat, in turns."""
+    settled = {(r["repeat"], r["size"], r["model"], r["method"]) for r in read(args.out)}
+    races = product(range(args.repeats), (race for race in RACES if race[0] in args.sizes))
+    keys = [(r, *race, method) for r, race in races for method in methods_of(race[0])]
+    run_missing(run_one, [key for key in keys if key not in settled], args.out, SHOWN)
+
+
+def run_one(repeat, size, model, method):
+    """The record of one method on one race, in a list."""
+    key = {"repeat": repeat, "size": size, "model": model, "method": method}
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            warm_up(method, model, size in GROUP_SHAPES)
+        except ImportError as reason:
+            return [key | {"reason": str(reason)}]
+        return [key | timed(method, race_of(size, model))]
+
+
+@cache
+def race_of(size, model):
+    return RACES[size, model]()
+
+
+@cache
+def warm_up(method, model, grouped):
+    """Once on a small set, so that nobody pays for what is imported late."""
+    race = made_groups(60, 10) if grouped else made(60, 4, model == "logistic")
+    tuned(method, race, n_trials=5)
+
+
+def timed(method, race):
+    """Seconds and losses of one method, or why there are none."""
+    begun, cpu_begun = perf_counter(), process_time()
+    try:
+        with time_limit(TIME_LIMIT):
+            found = tuned(method, race)
+    except TimeoutError as reason:
+        return {"reason": str(reason)}
+    record = {"wall": perf_counter() - begun, "cpu": process_time() - cpu_begun}
+    if method == "jax":
+        record["compiling"] = compiled().compile_seconds
+    return record | losses(method, race, found)
+
+
+def tuned(method, race, **quick):
+    """The fitted search, or the penalties that a rival found."""
+    if method in RIVALS:
+        return RIVALS[method](race, **(quick if method in ("optuna", *GROUPED) else {}))
+    model = LogisticRegression(max_iter=1000) if race.classify else Ridge()
+    penalty = "per_feature" if race.groups is None else race.groups
+    search = QNBOSearchCV(model, penalty=penalty, cv=race.splitter, **OURS[method])
+    return search.fit(race.X, race.y)
+
+
+def losses(method, race, found):
+    """Losses in the folds and on the test rows."""
+    if method in RIVALS:
+        return {"cv_loss": race.cv_loss(found), "test_loss": race.test_loss(race.refit(found))}
+    if method in TOLD_BY_FOLDS:
+        cv_loss = -found.cv_results_["mean_fold_score"][found.best_index_]
+    else:
+        cv_loss = race.cv_loss(found.alpha_)
+    return {"cv_loss": cv_loss, "test_loss": race.test_loss(found)}
+
+
+# Reporting.
+
+
+def report(args):
+    """What all reached, and ratios, as markdown tables."""
+    records = pd.DataFrame([r for r in read(args.out) if r["size"] in args.sizes])
+    reached = medians(records)
+    parts = [
+        "# Penalties for every column or group: CPU seconds and losses",
+        "## What each reached (medians; empty: given up, or not installed)",
+        markdown(written(reached)),
+        "## Our seconds over theirs, our CV loss over theirs in brackets; * meets the target",
+        markdown(ratios(reached)),
+    ]
+    text = "\n\n".join(parts) + "\n"
+    print(text)
+    if args.markdown:
+        Path(args.markdown).write_text(text)
+
+
+def medians(records):
+    """Seconds and losses by race and method; JAX twice, without and with its compiling."""
+    columns = ["cpu", "cv_loss", "test_loss"]
+    records = records.reindex(columns=[*records.columns.union(["compiling", *columns])])
+    whole = records[records["method"] == "jax"].assign(method="jax compiled")
+    inside = records["compiling"].fillna(0)
+    records = pd.concat([records.assign(cpu=records["cpu"] - inside), whole])
+    index = ["size", "model", "method"]
+    found = records.groupby(index, sort=False)[columns].median()
+    return found.sort_index(key=_order)
+
+
+def _order(level):
+    rank = {name: k for k, name in enumerate([*SIZES, "logistic", *OURS, *RIVALS, "jax compiled"])}
+    rank |= {"ridge": rank["logistic"] + 0.5, "jax compiled": rank["jax"] + 0.5}
+    return level.map(rank)
+
+
+def written(reached):
+    """Losses to four digits."""
+    names = {"cpu": "CPU s", "cv_loss": "CV loss", "test_loss": "test loss"}
+    digits = {"CPU s": "{:.2f}", "CV loss": "{:.4f}", "test loss": "{:.4f}"}
+    found = reached.rename(columns=names)
+    return pd.DataFrame({name: found[name].map(form.format) for name, form in digits.items()})
+
+
+def ratios(reached):
+    """Our seconds and CV losses over those of everybody else, with the target."""
+    rows = []
+    for (size, model, theirs), other in reached.iterrows():
+        if theirs in COMPARED:
+            continue
+        target = TARGETS.get(theirs, TARGET)
+        row = {"size": size, "model": model, "over": theirs, "target": target}
+        for name in COMPARED:
+            row[name] = compared(reached.loc[size, model, name], other, target)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index(["size", "model", "over"])
+
+
+def compared(ours, theirs, target):
+    """Ratio of seconds, ratio of losses, and a star where both are as they should be."""
+    seconds = ours["cpu"] / (TIME_LIMIT if np.isnan(theirs["cpu"]) else theirs["cpu"])
+    if np.isnan(theirs["cv_loss"]):
+        return f"< {seconds:.3f} *" if seconds <= target else f"< {seconds:.3f}"
+    loss = ours["cv_loss"] / theirs["cv_loss"]
+    star = " *" if seconds <= target and loss <= SLACK else ""
+    return f"{seconds:.3f} ({loss:.3f}){star}"
+
+
+def parse_args():
+    parser = parser_of(__doc__, "competitors_results.jsonl")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="the smallest size, one repeat")
+    args = parser.parse_args()
+    if args.quick:
+        args.sizes, args.repeats = QUICK_SIZES, 1
+    return args
+
+
+if __name__ == "__main__":
+    run_and_report(run, report, parse_args())
