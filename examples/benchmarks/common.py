@@ -29,7 +29,8 @@ def run_and_report(run, report, args):
 
 def read(path):
     """The records of a cache file, if there is one."""
-    return [json.loads(line) for line in open(path)] if Path(path).exists() else []
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def run_missing(job, keys, path, shown, n_jobs=1):
