@@ -11,9 +11,10 @@ stand. All have the same matrix of standardised columns, the same five folds and
 
 ``CV loss`` is that objective at the penalties found, computed by the same converged fits for all,
 but for ``default`` and ``rung``: theirs is what the search tells of the folds (told again outside
-the time where the cross-fit ended early), because their penalties differ from fold to fold. ``test loss`` is on 5,000 rows that nobody has seen. Seconds are
-of the CPU; ``jax`` is shown without the seconds of compiling, ``jax compiled`` with them. Whoever
-takes more than five minutes is given up.
+the time where the cross-fit ended early), because their penalties differ from fold to fold.
+``test loss`` is on 5,000 rows that nobody has seen. Seconds are of the CPU; ``jax`` is shown
+without the seconds of compiling, ``jax compiled`` with them. Whoever takes more than five minutes
+is given up.
 
 A ratio counts as met where it is at most the target (0.1; 0.5 for himalaya and HOAG) *and* our CV
 loss is at most theirs (within 0.1 %). A guarded search does not minimise the CV loss, so against
