@@ -148,15 +148,13 @@ def told_of_all_folds(race, search):
 
 
 def report(args):
-    """What all reached, and ratios, as markdown tables."""
+    """What all reached, and our seconds over theirs, as a markdown table."""
     records = pd.DataFrame([r for r in read(args.out) if r["size"] in args.sizes])
-    reached = medians(records)
     parts = [
-        "# Penalties for every column or group: CPU seconds and losses",
-        "## What each reached (medians; empty: given up, or not installed)",
-        markdown(written(reached)),
-        "## Our seconds over theirs, our CV loss over theirs in brackets; * meets the target",
-        markdown(ratios(reached)),
+        "# Penalties for every column or group: CPU seconds and losses (medians)",
+        "Last columns: our seconds over its own; a star where that meets the target at an equal or"
+        " lower CV loss. Empty: given up, or not installed.",
+        markdown(table(medians(records))),
     ]
     text = "\n\n".join(parts) + "\n"
     print(text)
@@ -182,36 +180,34 @@ def _order(level):
     return level.map(rank)
 
 
-def written(reached):
-    """Losses to four digits."""
-    names = {"cpu": "CPU s", "cv_loss": "CV loss", "test_loss": "test loss"}
-    digits = {"CPU s": "{:.2f}", "CV loss": "{:.4f}", "test loss": "{:.4f}"}
-    found = reached.rename(columns=names)
-    return pd.DataFrame({name: found[name].map(form.format) for name, form in digits.items()})
-
-
-def ratios(reached):
-    """Our seconds and CV losses over those of everybody else, with the target."""
-    rows = []
-    for (size, model, theirs), other in reached.iterrows():
-        if theirs in COMPARED:
-            continue
-        target = TARGETS.get(theirs, TARGET)
-        row = {"size": size, "model": model, "over": theirs, "target": target}
+def table(reached):
+    """A row a method: seconds, losses, and our seconds over its own beside the target."""
+    rows = {}
+    for (size, model, method), found in reached.iterrows():
+        row = {"CPU s": number(found["cpu"], 2)}
+        row |= {"CV loss": number(found["cv_loss"], 4), "test loss": number(found["test_loss"], 4)}
+        target = TARGETS.get(method, TARGET)
         for name in COMPARED:
-            row[name] = compared(reached.loc[size, model, name], other, target)
-        rows.append(row)
-    return pd.DataFrame(rows).set_index(["size", "model", "over"])
+            known = method not in COMPARED and (size, model, name) in reached.index
+            ratio = compared(reached.loc[size, model, name], found, target) if known else ""
+            row[f"{name} / it"] = ratio
+        rows[size, model, method] = row | {"target": "" if method in COMPARED else str(target)}
+    index = ["size", "model", "method"]
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index)
+
+
+def number(value, digits):
+    return "" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def compared(ours, theirs, target):
-    """Ratio of seconds, ratio of losses, and a star where both are as they should be."""
-    seconds = ours["cpu"] / (TIME_LIMIT if np.isnan(theirs["cpu"]) else theirs["cpu"])
-    if np.isnan(theirs["cv_loss"]):
-        return f"< {seconds:.3f} *" if seconds <= target else f"< {seconds:.3f}"
-    loss = ours["cv_loss"] / theirs["cv_loss"]
-    star = " *" if seconds <= target and loss <= SLACK else ""
-    return f"{seconds:.3f} ({loss:.3f}){star}"
+    """Ratio of seconds, with a star where it meets the target and the loss is no higher."""
+    given_up = np.isnan(theirs["cpu"])
+    if np.isnan(ours["cpu"]):
+        return ""
+    ratio = ours["cpu"] / (TIME_LIMIT if given_up else theirs["cpu"])
+    met = ratio <= target and (given_up or ours["cv_loss"] <= SLACK * theirs["cv_loss"])
+    return ("< " if given_up else "") + f"{ratio:.3f}" + (" *" if met else "")
 
 
 def parse_args():
