@@ -136,11 +136,12 @@ def counted(name, folder, *shape, shares):
 
 
 def made_counts(n, d, words, shares):
-    """Rare and common words; every tenth is one that only one class uses."""
+    """Rare and common words, every tenth used by one class alone; a tenth of the classes wrong."""
     rng = np.random.default_rng(0)
     y = rng.choice(len(shares), n, p=shares)
     columns = (d * rng.random((n, words)) ** 4).astype(int)
     used = (columns % 10 > 0) | (columns // 10 % len(shares) == y[:, None])
+    y = np.where(rng.random(n) < 0.1, rng.choice(len(shares), n, p=shares), y)
     rows = np.broadcast_to(np.arange(n)[:, None], columns.shape)
     ones = np.ones(used.sum())
     return csr_matrix((ones, (rows[used], columns[used])), shape=(n, d)), y
