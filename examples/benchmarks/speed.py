@@ -57,7 +57,7 @@ TARGETS = {
     | {"shared/grid": 0.3, "shared/own": 0.3},
     "ridge": {"default/grid": 1.0, "rung/grid": 0.25, "shared/grid": 0.1},
 }
-SHOWN = ("size", "model", "repeat", "method", "seconds", "products", "reason")
+SHOWN = ("size", "model", "repeat", "method", "seconds", "cpu", "products", "reason")
 
 
 # Data.
