@@ -134,6 +134,7 @@ def test_competitors_race_on_a_tiny_set(benchmark, monkeypatch, capsys, tmp_path
     monkeypatch.setattr(competitors, "RACES", tiny)
     monkeypatch.setattr(competitors, "SIZES", ["tiny"])
     monkeypatch.setattr(competitors, "EACH", ["random", "hoag scipy"])
+    monkeypatch.setattr(competitors, "warm_up", lambda *key: None)
     run_main(competitors, monkeypatch, "--out", str(tmp_path / "cache.jsonl"))
     rows = [row[2:] for row in tables(capsys.readouterr().out) if row[0] == "tiny"]
     assert [row[0] for row in rows] == [*competitors.OURS, "random", "hoag scipy"]
