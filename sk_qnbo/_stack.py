@@ -208,9 +208,13 @@ class Stack:
         return self.design.n_features * len(self.folds.train) > 1e5
 
     def reference(self):
-        """Mean log variance and spread, what ``theta`` is measured from."""
+        """Mean log variance and spread, what ``theta`` is measured from.
+
+        Where columns have nearly the same variance the exponent is in its own unit: in one of
+        theirs its prior would be so stiff that nothing else moves.
+        """
         s = self.log_variance.mean(axis=0)[self.tuned]
-        return float(s.mean()), max(float(s.std()), 1e-3)
+        return float(s.mean()), max(float(s.std()), 1.0)
 
     def penalty(self, reference, phi=None):
         """The log-linear model in internal coordinates, the adaptive column filled by ``phi``."""

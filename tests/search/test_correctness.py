@@ -219,6 +219,21 @@ def test_a_scaler_before_the_model_is_scale_one():
 
 
 @pytest.mark.parametrize("model", [LogisticRegression(), Ridge()], ids=["logistic", "ridge"])
+def test_equal_variances_leave_the_freer_rungs_free(model):
+    # an exponent that says nothing must not hold back what does
+    rng = np.random.default_rng(0)
+    X = StandardScaler().fit_transform(rng.standard_normal((150, 40)))
+    z = X[:, :6].sum(axis=1) + 2.0 * rng.standard_normal(150)
+    y = z if isinstance(model, Ridge) else z > 0
+    learned, fixed = (
+        QNBOSearchCV(model, scale=scale, adaptive=False).fit(X, y).cv_results_["mean_fold_score"]
+        for scale in ("learn", 1)
+    )
+    assert_allclose(learned[-3:], fixed[-3:], rtol=5e-3)
+    assert learned[-1] - learned[0] > 0.02 * abs(learned[0])  # scores: greater is better
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(), Ridge()], ids=["logistic", "ridge"])
 def test_sparse_is_dense(model):
     X, y = CANCER
     X = np.where(X > np.median(X, axis=0), X / X.std(axis=0), 0.0)
