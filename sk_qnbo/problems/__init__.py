@@ -5,6 +5,7 @@ from .cleaning import DataCleaning
 from .counting import CountedProblem
 from .data import MomentData, RowData
 from .few_shot import FewShot
+from .held_out import HeldOut
 from .linear import LinearProblem, linear_data
 from .loo import LooProblem
 from .losses import LOSSES, BinaryLogLoss, SoftmaxLogLoss, SquaredLoss
@@ -22,6 +23,7 @@ __all__ = [
     "FewShot",
     "DenseRows",
     "FoldRows",
+    "HeldOut",
     "LOSSES",
     "LinearProblem",
     "LogLinearPenalty",

@@ -4,10 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+# smallest slope beside the largest that scales a coordinate of its own
+_FLATTEST = 1e-2
+
 
 @dataclass(frozen=True)
 class LBFGSState:
-    """The best theta so far, the step under trial, and the pairs."""
+    """The best theta so far, the step under trial, the pairs; whether a step was ever concave."""
 
     theta: np.ndarray
     value: float
@@ -16,6 +19,7 @@ class LBFGSState:
     pairs: tuple = ()
     decrease: float = np.inf
     failures: int = 0
+    concave: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,10 @@ class UpperLBFGS:
 
     Bertsekas (1982), two-metric projection: coordinates at a bound that the
     gradient pushes further out take no part.
+
+    An accepted step along which the value is concave tells of plateaus: theta is a logarithm, and
+    far out both slope and curvature of a coordinate fall like ``exp(-|theta|)``. From then on the
+    start matrix is ``1 / |gradient|``, coordinate by coordinate, so that those far out keep up.
 
     Parameters
     ----------
@@ -60,7 +68,9 @@ class UpperLBFGS:
             y = gradient - state.gradient
             good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)
             pairs = (*state.pairs, (move, y))[-self.n_pairs :] if good else state.pairs
-            return self._aim(LBFGSState(theta, value, gradient, move, pairs), box)
+            concave = state.concave or not good
+            new = LBFGSState(theta, value, gradient, move, pairs, concave=concave)
+            return self._aim(new, box)
         bend = value - state.value - promised
         shrink = np.clip(-promised / (2.0 * bend), 0.1, 0.5) if bend > 0 else 0.5
         # what the shorter step promises: less than counts, where the estimates' noise was followed
@@ -77,7 +87,7 @@ class UpperLBFGS:
     def _aim(self, state, box):
         free = box.free(state.theta, state.gradient)
         g = np.where(free, state.gradient, 0.0)
-        d = self._direction(g, free, state.pairs)
+        d = self._direction(g, free, state.pairs, _scale(g) if state.concave else 1.0)
         if not float(d @ g) < 0:
             d = -g
         biggest = np.abs(d).max(initial=0.0)
@@ -86,7 +96,7 @@ class UpperLBFGS:
             d = d * (cap / biggest)
         return replace(state, step=d, decrease=-float(d @ g), failures=0)
 
-    def _direction(self, g, free, pairs):
+    def _direction(self, g, free, pairs, scale):
         kept, q = [], g.copy()
         pairs = [(np.where(free, s, 0.0), np.where(free, y, 0.0)) for s, y in pairs]
         pairs = [(s, y, float(s @ y)) for s, y in pairs if float(s @ y) > 0]
@@ -94,9 +104,16 @@ class UpperLBFGS:
             a = float(s @ q) / sy
             q = q - a * y
             kept.append(a)
+        q = scale * q
         if pairs:
             s, y, sy = pairs[-1]
-            q = q * (sy / float(y @ y))
+            q = q * (sy / float(y @ (scale * y)))
         for (s, y, sy), a in zip(pairs, reversed(kept), strict=True):
             q = q + (a - float(y @ q) / sy) * s
         return np.where(free, -q, 0.0)
+
+
+def _scale(gradient):
+    """Start matrix of a way with plateaus: the curvature of a coordinate is about its slope."""
+    slopes = np.abs(gradient)
+    return 1.0 / np.maximum(slopes, max(_FLATTEST * slopes.max(initial=0.0), 1e-300))
