@@ -142,7 +142,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
         random_state=settings.seed,
         # what other methods leave is not solved: rungs would be compared on unfinished fits
-        final=settings.final or not isinstance(method, QNBO),
+        final=settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs"),
     )
     values = problem.fold_values(result.theta, result.point)
     pairs = _curvature(problem, result, stack.large)
