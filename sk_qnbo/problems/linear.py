@@ -19,7 +19,7 @@ BLOCK_SLACK = 10.0
 # multiplications up to which every fold has a kernel of its own
 MAX_KERNEL = 2e9
 # coefficients up to which the classes of a softmax share one factor
-MAX_FULL = 300
+MAX_FULL = 600
 # steps more before a start matrix without those couplings is built anew
 ROUGH = 12
 
