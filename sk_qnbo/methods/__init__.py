@@ -22,6 +22,8 @@ _NEWTON_BATCH = _NEWTON | {"batch_size": 64, "rel_step": 0.25}
 METHODS = {
     "qnbo-bfgs": QNBO(),
     "qnbo-sr1": QNBO(formula="sr1"),
+    # fits and adjoints of few steps each, both from where the last theta left them
+    "qnbo-amortised": QNBO(max_iter=10, n_refine=10, upper="adam", accuracy=1e-2),
     # conjugate gradients for where the start is not the whole Hessian (softmax with few rows)
     "exact": QNBO(
         exact=True,

@@ -20,7 +20,9 @@ from .base import Estimate, Method
 _OWED = 3e-3
 # residual beyond which even a rough start matrix excuses no looser fit
 _ROUGHEST = 3e-3
-# fits at one theta, each a hundred times sharper
+# the same where a large problem has but a diagonal to start from: its adjoint owes as much
+_OWED_WIDE = 3e-2
+# fits at one theta, each a hundred times sharper (ten times where every step is dear)
 _SHARPER = 4
 
 
@@ -80,6 +82,7 @@ class QNBO(Method):
     share: bool = True
     max_iter: int = 300
     accuracy: float = 1e-3
+    upper: str = "lbfgs"
 
     @property
     def coordinates(self):
@@ -103,6 +106,8 @@ class QNBO(Method):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         tol = min(self.tol * factor, max(self.tol, _ROUGHEST))
         adjoint_tol = min(self.adjoint_tol * factor, 0.1)
+        wide = self._wide(problem)
+        share, sharper = (_OWED_WIDE, 0.1) if wide else (_OWED, 0.01)
         n_iter, owed = 0, np.inf
         for _ in range(_SHARPER):
             start, fit, spent = self._lower(problem, theta, memory, tol)
@@ -111,21 +116,22 @@ class QNBO(Method):
             n_iter, before = n_iter + spent, owed
             owed = float(dot(adjoint.u, fit.gradient).sum())
             if (
-                abs(owed) <= _OWED * abs(value)
+                abs(owed) <= share * abs(value)
                 or not fit.converged
                 or abs(owed) > 0.5 * abs(before)
             ):
                 break
             # the upper level feels more of what the fit still owes than the lower level does
             pairs = adjoint.curvature.pairs
-            memory, tol = replace(memory, point=fit.point, start=start, pairs=pairs), 0.01 * tol
+            memory, tol = replace(memory, point=fit.point, start=start, pairs=pairs), sharper * tol
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0
         kept = QNBOMemory(fit.point, n_thetas=memory.n_thetas + 1)
         if not problem.coordinates_follow_theta:
             kept = replace(kept, u=adjoint.u)
-            if self.share and problem.diagonal(theta) is not None:
+            keep = self.share and problem.diagonal(theta) is not None
+            if keep and not wide:
                 kept = replace(kept, start=start, pairs=adjoint.curvature.pairs)
         residual = max(fit.residual, adjoint.residual)
         fixed = self.tol_decay == 1.0 and self.n_refine > 0
@@ -137,6 +143,14 @@ class QNBO(Method):
         memory = self.start(problem, theta) if memory is None else memory
         _, fit, n_iter = self._lower(problem, theta, memory, self.tol)
         return replace(fit, n_iter=n_iter)
+
+    def _wide(self, problem):
+        """Whether but a diagonal is affordable, so that what one theta taught misleads at the next.
+
+        Its pairs hold for coefficients that have moved far since.
+        """
+        plan = self._plan(problem)
+        return plan.kind == "diagonal" and plan.slack > 1.0
 
     # -- lower level --------------------------------------------------------------------------
     def _plan(self, problem):
@@ -180,7 +194,8 @@ class QNBO(Method):
     # -- adjoint ------------------------------------------------------------------------------
     def _adjoint(self, problem, theta, fit, b, before, tol):
         refine = REFINEMENTS[self.refinement]
-        cold = self.refinement != "cg" or before is None
-        u = fit.curvature.solve(b) if cold else before
         budget = max(self.n_refine, 0)
+        # a diagonal says less of the adjoint than the last theta's does
+        warm = self.refinement == "cg" or getattr(fit.curvature.factor, "rough", False)
+        u = before if warm and budget and before is not None else fit.curvature.solve(b)
         return refine(problem, theta, fit.point, b, fit.curvature, u, tol, budget)
