@@ -146,12 +146,13 @@ def _read(name, folder):
     if folder is None:
         kind, read = BUNDLED[name]
         return *read(return_X_y=True), kind
-    X, y, info = _loader(folder).load(name)
+    X, y, info = loader_of(folder).load(name)
     return X, *_target(name, y, info["task"])
 
 
 @lru_cache(maxsize=1)
-def _loader(folder):
+def loader_of(folder):
+    """The ``load.py`` of a folder, as a module."""
     spec = importlib.util.spec_from_file_location("dataset_loader", Path(folder) / "load.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
