@@ -3,6 +3,7 @@
 The benchmarks run on tiny sets, and what they compare with is checked by another road.
 """
 
+import json
 import runpy
 import sys
 from functools import partial
@@ -63,6 +64,33 @@ def test_theta_is_held_still_from_the_command_line(monkeypatch, capsys, tmp_path
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     assert picture.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--experiment", "quadratic"],
+        ["--experiment", "covtype", "--methods", "qnbo-bfgs", "soba"],
+        ["--experiment", "shared", "--methods", "hoag"],
+        ["--experiment", "cleaning-mnist", "--methods", "qnbo-amortised"],
+        ["--experiment", "few-shot", "--methods", "itd"],
+    ],
+    ids=lambda options: options[1],
+)
+def test_bilevel_methods_race_on_made_data(options, monkeypatch, capsys, tmp_path):
+    plt.switch_backend("Agg")
+    folder = EXAMPLES / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("SK_QNBO_DATASETS", str(tmp_path))  # there are none
+    monkeypatch.setattr(sys, "argv", ["bilevel.py", "--quick", "--out", str(tmp_path), *options])
+    runpy.run_path(str(folder / "bilevel.py"), run_name="__main__")
+    out, name, methods = capsys.readouterr().out, options[1], options[3:]
+    assert "made data stand in" in out
+    lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+    ends = [record["moments"][-1] for record in map(json.loads, lines) if methods]
+    assert len(ends) == len(methods) and np.isfinite([end["loss"] for end in ends]).all()
+    assert all(f"| `{method}` |" in out for method in methods)
+    assert (tmp_path / f"bilevel_{name}.png").stat().st_size > 1000
 
 
 # Benchmarks.

@@ -69,5 +69,6 @@ RACES = (
         seeds=2,
         n_judged=12,
         shown="accuracy",
+        score="accuracy",
     ),
 )

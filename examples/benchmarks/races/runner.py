@@ -15,7 +15,7 @@ from sk_qnbo.upper import UPPER_STEPS, UpperHOAG, UpperLBFGS
 # What every method of fixed steps chooses from: factors on its upper step and, where it is
 # stochastic, on its lower step (the others' is safe as it is, and shorter is only slower). Each
 # choice is tried for a share of a run's time, with a seed that counts nowhere else.
-REL_STEPS, UPPER_FACTORS, TRIAL_SHARE, TRIAL_SEED = (1.0, 0.1), (0.1, 1.0, 10.0), 0.2, 1000
+REL_STEPS, UPPER_FACTORS, TRIAL_SHARE, TRIAL_SEED = (1.0, 0.1), (0.1, 1.0, 10.0, 100.0), 0.15, 1000
 # a moment that is written down is so much later than the last
 SPACING = 1.2
 
@@ -64,6 +64,8 @@ class Race:
         Methods with settings of this race, by name.
     shown : str
         The further number that is drawn over time.
+    score : str
+        What ranks: "loss", or a further number that grows as a method does better.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Race:
     tol: float = 1e-5
     settings: dict = field(default_factory=dict)
     shown: str = ""
+    score: str = "loss"
 
     def method(self, name):
         return self.settings.get(name) or METHODS[name]
