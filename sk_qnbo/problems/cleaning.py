@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import expit
 
-from .base import BilevelProblem
+from .base import BilevelProblem, StartPlan
 from .batches import deal, part_loss
 from .losses import LOSSES
 from .rows import rows_of
@@ -46,6 +46,8 @@ class DataCleaning(BilevelProblem):
     """
 
     n_stack = 1
+    # a diagonal is all there is to start from: what it can reach in fair time
+    start_plan = StartPlan(patience=1000, slack=30.0)
 
     def __init__(self, X, targets, X_valid, targets_valid, loss="softmax", ridge=1e-3):
         if not ridge > 0:

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .base import BilevelProblem
+from .base import BilevelProblem, StartPlan
 from .losses import LOSSES
 
 
@@ -49,6 +49,9 @@ class FewShot(BilevelProblem):
     decay : float
         How strongly the embedding is held there, in units of the upper loss.
     """
+
+    # a diagonal is all there is to start from: what it can reach in fair time
+    start_plan = StartPlan(patience=1000, slack=30.0)
 
     def __init__(self, X, targets, X_query, targets_query, embedding, loss="softmax", decay=0.0):
         self.X, self.X_query = np.asarray(X, float), np.asarray(X_query, float)

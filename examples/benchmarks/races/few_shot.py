@@ -9,7 +9,7 @@ from .penalties import stored
 from .runner import Arena, Race
 
 WAYS, SHOTS, QUERIES = 5, 5, 5
-N_TASKS, N_TESTS, N_EMBEDDED = {False: 200, True: 8}, {False: 200, True: 10}, {False: 40, True: 8}
+N_TASKS, N_TESTS, N_EMBEDDED = {False: 200, True: 8}, {False: 100, True: 10}, {False: 40, True: 8}
 UNSEEN = 0.3  # share of the characters that no training task shows
 
 
@@ -65,9 +65,10 @@ RACES = (
         "Omniglot, 5 ways, 5 shots",
         few_shot,
         tuple("qnbo-bfgs qnbo-sr1 qnbo-amortised shine pzobo aid-cg itd amigo-cg".split()),
-        seconds=12.0,
+        seconds=8.0,
+        tol=1e-3,
         seeds=2,
-        n_judged=12,
+        n_judged=8,
         shown="accuracy",
         score="accuracy",
     ),
