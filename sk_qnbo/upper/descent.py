@@ -62,10 +62,12 @@ class SteadyStep:
 
     def _next(self, state, theta, value, gradient, box):
         state = replace(state, theta=theta, value=value, gradient=gradient, count=state.count + 1)
-        state = self.aim(state, box.projected(theta, gradient))
+        projected = box.projected(theta, gradient)
+        state = self.aim(state, projected)
         step = np.clip(state.step, -self.max_move, self.max_move)
-        step = box.clip(theta + step) - theta
-        return replace(state, step=step, decrease=float(np.abs(step * gradient).sum()))
+        # an average may push against a bound that the gradient has begun to leave: no rest there
+        promised = float(np.abs(step * projected).sum())
+        return replace(state, step=box.clip(theta + step) - theta, decrease=promised)
 
 
 @dataclass(frozen=True)

@@ -102,3 +102,15 @@ def test_where_the_way_is_concave_slopes_scale_the_coordinates():
     # slopes differ by a thousand, moves by no more than the floor of the scale lets them
     assert abs(moves[0][1] / moves[0][0]) < 0.2
     assert_allclose(moves[2][1] / moves[2][0], 1.0, rtol=1e-6)
+
+
+def test_an_average_that_pushes_against_a_bound_is_no_rest():
+    step, box = UPPER_STEPS["adam"], Box(np.array([-1.0]), np.array([1.0]))
+    state = step.begin(np.array([0.9]), 1.0, np.array([-1.0]), box)
+    theta = step.trial(state, box)
+    assert theta[0] == 1.0
+    state = step.advance(state, theta, 1.0, np.array([0.1]), box)
+    assert step.trial(state, box)[0] == 1.0  # the average still points out, the gradient in
+    assert state.decrease > 0.0
+    state = step.advance(state, theta, 1.0, np.array([-0.1]), box)
+    assert state.decrease == 0.0  # here the bound holds

@@ -70,7 +70,7 @@ RACES = tuple(
         seconds=5.0,
         seeds=1,
         n_judged=6,
-        tol=1e-3,
+        tol=3e-5,
         shown="accuracy",
     )
     for short, name in (("mnist", "mnist_10k"), ("fashion", "fashion_mnist_10k"))

@@ -66,7 +66,7 @@ RACES = (
         few_shot,
         tuple("qnbo-bfgs qnbo-sr1 qnbo-amortised shine pzobo aid-cg itd amigo-cg".split()),
         seconds=8.0,
-        tol=1e-3,
+        tol=3e-5,
         seeds=2,
         n_judged=8,
         shown="accuracy",

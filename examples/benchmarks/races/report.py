@@ -5,7 +5,14 @@ import json
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 
+SHORT = {
+    "seconds": "s",
+    "gradients": "gradients",
+    "hessian products": "H v",
+    "products": "products",
+}
 NEAR = 0.01  # to be within this of the best judged score is to have arrived
 WORK = ("seconds", "gradients", "hessian products", "products")
 FLOOR = 1e-4  # of the gap that is drawn
@@ -59,7 +66,7 @@ def table(race, records):
             row[name] = _short(np.nanmedian(values))
         arrived = [arrival(race, run, goal[run["seed"]][1]) for run in runs]
         median = {name: float(np.median([a[name] for a in arrived])) for name in WORK}
-        row |= {f"{name} to 1 %": _short(median[name]) for name in WORK}
+        row |= {f"{SHORT[name]} to 1 %": _short(median[name]) for name in WORK}
         row["_key"] = (median["seconds"], np.median([scores(race, run)[-1] for run in runs]))
         rows.append(row)
     rows.sort(key=lambda row: tuple(np.nan_to_num(row["_key"], nan=np.inf, posinf=1e300)))
@@ -120,13 +127,14 @@ def draw(race, records, path):
         axis.set(
             xscale="log", xlabel="CPU seconds" if panel != "work" else "gradients + products H v"
         )
+        axis.xaxis.set_minor_formatter(NullFormatter())
         if panel == "shown":
             axis.set(title=f"{race.shown}, judged")
             _focus(axis, race, records)
         else:
             axis.set(yscale="log" if race.score == "loss" else "linear", title=_gap_title(race))
     axes[-1].legend(bbox_to_anchor=(1.02, 1.0), loc="upper left", fontsize=8)
-    plt.suptitle(race.title)
+    plt.suptitle(race.title, y=1.03)
     plt.savefig(path, dpi=80, bbox_inches="tight")
     plt.close()
 
@@ -229,7 +237,7 @@ def summary(races, tables):
     ranks = {}
     for race in races:
         for row in tables.get(race.name, []):
-            arrived = row["seconds to 1 %"] != "not"
+            arrived = row["s to 1 %"] != "not"
             mark = str(row["rank"]) if arrived else f"({row['rank']})"
             ranks.setdefault(row["method"], {})[race.name] = mark
     names = [race.name for race in races if race.name in tables]

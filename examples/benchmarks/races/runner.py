@@ -15,7 +15,7 @@ from sk_qnbo.upper import UPPER_STEPS, UpperHOAG, UpperLBFGS
 # What every method of fixed steps chooses from: factors on its upper step and, where it is
 # stochastic, on its lower step (the others' is safe as it is, and shorter is only slower). Each
 # choice is tried for a share of a run's time, with a seed that counts nowhere else.
-REL_STEPS, UPPER_FACTORS, TRIAL_SHARE, TRIAL_SEED = (1.0, 0.1), (0.1, 1.0, 10.0, 100.0), 0.15, 1000
+REL_STEPS, TRIAL_SEED = (1.0, 0.1), 1000
 # a moment that is written down is so much later than the last
 SPACING = 1.2
 
@@ -64,6 +64,10 @@ class Race:
         Methods with settings of this race, by name.
     shown : str
         The further number that is drawn over time.
+    upper_factors : tuple of float
+        Factors on the upper step that a method of fixed steps chooses from.
+    trial_share : float
+        Share of a run's time that the try of a step gets: more than the warm-up needs.
     score : str
         What ranks: "loss", or a further number that grows as a method does better.
     """
@@ -78,6 +82,8 @@ class Race:
     tol: float = 1e-5
     settings: dict = field(default_factory=dict)
     shown: str = ""
+    upper_factors: tuple = (0.1, 1.0, 10.0, 100.0)
+    trial_share: float = 0.15
     score: str = "loss"
 
     def method(self, name):
@@ -182,10 +188,10 @@ def chosen(race, arena, name, seconds):
         return method, step, {}
     tried = []
     lower_steps = REL_STEPS if method.noisy and hasattr(method, "rel_step") else (1.0,)
-    for rel, up in product(lower_steps, UPPER_FACTORS):
+    for rel, up in product(lower_steps, race.upper_factors):
         lower = replace(method, rel_step=rel * method.rel_step) if rel != 1.0 else method
         upper = replace(step, step=up * step.step)
-        moments = run(arena, lower, upper, TRIAL_SHARE * seconds, TRIAL_SEED)
+        moments = run(arena, lower, upper, race.trial_share * seconds, TRIAL_SEED)
         (end,) = judged(race, arena, moments[-1:])
         tried.append((end["loss"] if np.isfinite(end["loss"]) else np.inf, rel, up, lower, upper))
     _, rel, up, lower, upper = min(tried, key=lambda t: t[0])
