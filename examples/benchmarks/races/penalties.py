@@ -188,7 +188,7 @@ RACES = (
         tuple("qnbo-bfgs qnbo-amortised shine pzobo bome f2sa amigo-gd aid-cg".split()),
         seconds=12.0,
         seeds=1,
-        n_judged=5,
+        n_judged=9,
         tol=3e-3,
         upper_factors=(1.0, 10.0),
         trial_share=0.4,
