@@ -19,7 +19,9 @@ BLOCK_SLACK = 10.0
 # multiplications up to which every fold has a kernel of its own
 MAX_KERNEL = 2e9
 # coefficients up to which the classes of a softmax share one factor
-MAX_FULL = 600
+MAX_FULL = 300
+# the same where there is one fit alone
+MAX_FULL_ALONE = 600
 # steps more before a start matrix without those couplings is built anew
 ROUGH = 12
 
@@ -200,7 +202,7 @@ def coupling(problem):
     """Whether the outputs share one factor; else the steps and the slack that costs."""
     if not problem.coupled:
         return False, 0, 1.0
-    if problem.n_lower <= MAX_FULL:
+    if problem.n_lower <= (MAX_FULL_ALONE if problem.n_stack == 1 else MAX_FULL):
         return True, 0, 1.0
     return False, ROUGH, BLOCK_SLACK  # blocks leave the couplings to the pairs, which take steps
 
