@@ -214,7 +214,7 @@ class Stack:
         theirs its prior would be so stiff that nothing else moves.
         """
         s = self.log_variance.mean(axis=0)[self.tuned]
-        return float(s.mean()), max(float(s.std()), 1.0)
+        return float(s.mean()), max(float(s.std()), 0.3)
 
     def penalty(self, reference, phi=None):
         """The log-linear model in internal coordinates, the adaptive column filled by ``phi``."""

@@ -121,7 +121,7 @@ def run_main(module, monkeypatch, *options):
 
 @pytest.mark.parametrize("classify", [True, False])
 def test_a_race_is_judged_as_scikit_learn_would(benchmark, classify):
-    race = benchmark("races").made(80, 5, classify, n_test=40)
+    race = benchmark("contest").made(80, 5, classify, n_test=40)
     model = LogisticRegression(C=0.5, tol=1e-10) if classify else Ridge(2.0)
     scores = cross_val_score(model, race.X, race.y, cv=race.splitter, scoring=race.scoring)
     assert race.cv_loss(np.full(5, 2.0)) == pytest.approx(-scores.mean(), rel=1e-6)
@@ -129,7 +129,7 @@ def test_a_race_is_judged_as_scikit_learn_would(benchmark, classify):
 
 @pytest.mark.parametrize("classify", [True, False])
 def test_the_hoag_of_the_benchmark_has_the_gradient_of_the_folds(benchmark, classify):
-    race = benchmark("races").made(80, 5, classify, n_test=40)
+    race = benchmark("contest").made(80, 5, classify, n_test=40)
     fits = [benchmark("rivals").FoldFit(race, *fold) for fold in race.folds]
     theta = np.linspace(-1.0, 3.0, 5)
     gradient = np.mean([fit.estimate(np.exp(theta), 1e-9)[1] for fit in fits], axis=0)
@@ -139,7 +139,7 @@ def test_the_hoag_of_the_benchmark_has_the_gradient_of_the_folds(benchmark, clas
 @pytest.mark.parametrize("classify", [True, False])
 def test_the_jax_of_the_benchmark_has_the_gradient_of_the_folds(benchmark, classify):
     pytest.importorskip("jax")
-    race = benchmark("races").made(80, 5, classify, n_test=40)
+    race = benchmark("contest").made(80, 5, classify, n_test=40)
     run, starts, _ = benchmark("rivals_jax").compile_for(race)
     theta = np.linspace(-1.0, 3.0, 5)
     (value, _), gradient = run(theta, starts)
@@ -157,7 +157,7 @@ def differences(race, theta, h=1e-3):
 
 
 def test_competitors_race_on_a_tiny_set(benchmark, monkeypatch, capsys, tmp_path):
-    competitors, races = benchmark("competitors"), benchmark("races")
+    competitors, races = benchmark("competitors"), benchmark("contest")
     tiny = {("tiny", "ridge"): partial(races.made, 60, 4, False, n_test=50)}
     monkeypatch.setattr(competitors, "RACES", tiny)
     monkeypatch.setattr(competitors, "SIZES", ["tiny"])

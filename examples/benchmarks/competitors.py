@@ -30,8 +30,8 @@ from time import perf_counter, process_time
 import numpy as np
 import pandas as pd
 from common import markdown, parser_of, read, run_and_report, run_missing
+from contest import made, made_groups
 from peers import time_limit
-from races import made, made_groups
 from rivals import EACH, GROUPED, RIVALS, compiled
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge

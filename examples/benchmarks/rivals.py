@@ -1,7 +1,7 @@
 """Other ways to tune one penalty a feature or a group, each at its documented best settings.
 
-``RIVALS`` maps a name to a function of a ``races.Race`` that tunes, refits on all training rows and
-returns the penalties found, in scikit-learn's units. A rival whose package is missing raises
+``RIVALS`` maps a name to a function of a ``contest.Race`` that tunes, refits on all training rows
+and returns the penalties found, in scikit-learn's units. A rival whose package is missing raises
 ImportError; it is imported when it is asked for.
 
 * ``optuna``: TPE with the sampler's defaults (multivariate since 5.0), 100 trials over
@@ -25,7 +25,7 @@ the best of nine penalties that all columns share.
 from functools import cache
 
 import numpy as np
-from races import LEVELS
+from contest import LEVELS
 from scipy.optimize import minimize
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit

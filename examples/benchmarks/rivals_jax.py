@@ -16,7 +16,7 @@ from time import process_time
 from typing import NamedTuple
 
 import numpy as np
-from races import LEVELS
+from contest import LEVELS
 from scipy.optimize import minimize
 
 # One thread, as all others have; read when the backend starts.
