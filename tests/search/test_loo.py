@@ -124,6 +124,7 @@ def test_fixed_and_free_penalties_take_part():
 
 
 @pytest.mark.filterwarnings("ignore:rung .* scored:UserWarning")  # 40 rows overfit their folds
+@pytest.mark.filterwarnings("ignore:the common level")  # and wide ones may interpolate
 @pytest.mark.parametrize(
     "model, rows",
     [
