@@ -345,7 +345,6 @@ class PenaltyDisplay(_Display):
             style |= {"marker": "<", "color": "black", "label": "no penalty"}
             self.points_.append(ax.scatter(x[free], y[free], **style))
         ax.set(xscale="log", yscale="log")
-        ax.margins(0.12)
         _at_least_two_decades(ax)
         unit = ", columns of unit variance" if self.scaled else ""
         ax.set(xlabel=f"penalty alpha{unit}", ylabel=f"size of coefficient{unit}")
@@ -370,11 +369,12 @@ class PenaltyDisplay(_Display):
 
 
 def _at_least_two_decades(ax):
-    """Widen axes on which a narrow range would look like a wide one."""
-    for low_high, set_limits in ((ax.get_xlim(), ax.set_xlim), (ax.get_ylim(), ax.set_ylim)):
-        low, high = np.log10(low_high)
-        widen = max(2.0 - (high - low), 0.0) / 2.0
-        set_limits(10.0 ** (low - widen), 10.0 ** (high + widen))
+    """Limits around the points, so wide that a narrow range does not look like a wide one."""
+    box, set_limits = ax.dataLim, (ax.set_xlim, ax.set_ylim)
+    for ends, least, limit in zip(box.get_points().T, box.minpos, set_limits, strict=True):
+        low, high = np.log10(np.maximum(ends, least))
+        widen = max(0.12 * (high - low), 1.0 - 0.5 * (high - low))
+        limit(10.0 ** (low - widen), 10.0 ** (high + widen))
 
 
 def _before_model(best, X):

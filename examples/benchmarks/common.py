@@ -37,9 +37,13 @@ def run_missing(job, keys, path, shown, n_jobs=1):
     """Call ``job(*key)`` for every key; append the records it returns to the cache at once."""
     keys = list(keys)
     print(f"{len(keys)} runs to do")
-    workers = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    if n_jobs == 1:
+        results = (job(*key) for key in keys)
+    else:
+        workers = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+        results = workers(delayed(job)(*key) for key in keys)
     with open(path, "a") as out:
-        for done, records in enumerate(workers(delayed(job)(*key) for key in keys), 1):
+        for done, records in enumerate(results, 1):
             for record in records:
                 out.write(json.dumps(record, default=float) + "\n")
                 print(done, *(f"{key}={record[key]}" for key in shown if key in record), flush=True)

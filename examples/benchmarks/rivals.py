@@ -23,6 +23,7 @@ the best of nine penalties that all columns share.
 """
 
 from functools import cache
+from inspect import signature
 
 import numpy as np
 from contest import LEVELS
@@ -39,6 +40,9 @@ N_TRIALS = 100
 WIDTH = 2.0  # of the logarithms of the scalings, either side
 LEVEL = (1e-4, 1e4)  # of C and of alpha
 LOW, HIGH = np.log(1e-6), np.log(1e10)  # of gradient methods, as those of the search
+
+# what cg calls its tolerance: SciPy renamed it
+_RELATIVE = "rtol" if "rtol" in signature(cg).parameters else "tol"
 
 
 # Trials: columns scaled, then one penalty.
@@ -210,7 +214,7 @@ class FoldFit:
         )
         diagonal = bend @ self.A**2 + penalty
         M = LinearOperator(H.shape, lambda v: v / diagonal)
-        return cg(H, right, x0=self.u, rtol=tol, maxiter=300, M=M)[0]
+        return cg(H, right, x0=self.u, maxiter=300, M=M, atol=0.0, **{_RELATIVE: tol})[0]
 
 
 def hoag_scipy(race, max_iter=N_TRIALS, decay=0.9, tol=1e-3):

@@ -295,7 +295,7 @@ def work(records):
     values = ["products", "steps"]
     wide = ours.pivot_table(index=index, columns="method", values=values, sort=False)
     wide.columns = [f"{method} {value}" for value, method in wide.columns]
-    return wide.map(lambda count: "" if np.isnan(count) else f"{count:.0f}")
+    return wide.apply(lambda column: ["" if np.isnan(n) else f"{n:.0f}" for n in column])
 
 
 def parse_args():
