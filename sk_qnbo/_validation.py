@@ -4,6 +4,7 @@ import numbers
 from contextlib import contextmanager
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -130,28 +131,30 @@ def check_classes(classes):
 
 
 @contextmanager
-def numbers_wanted(X=()):
+def numbers_wanted(X=None):
     """Where strings fail to become numbers, tell which columns of X hold them; else it is y."""
     try:
         yield
     except ValueError as error:
-        if "could not convert string to float" not in str(error):
+        table = X is None or len(getattr(X, "shape", np.shape(X))) == 2
+        if "could not convert string to float" not in str(error) or not table:
             raise
-        columns = _text_columns(X)
-        what = (
-            f"X must hold numbers, and column {columns[0]!r} does not"
-            if columns
-            else ("the target of a regression must hold numbers")
-        )
-        way = "encode it in a pipeline, with OneHotEncoder in a ColumnTransformer, say"
-        raise ValueError(f"{error}: {what}; {way if columns else 'use a classifier'}.") from error
+        what, way = "the target of a regression must hold numbers", "use a classifier"
+        for name in _text_columns(X):
+            what = f"X must hold numbers, and column {name!r} does not"
+            way = "encode it in a pipeline, with OneHotEncoder in a ColumnTransformer, say"
+            break
+        raise ValueError(f"{error}: {what}; {way}.") from error
 
 
 def _text_columns(X):
-    """Names, or positions, of the columns that are not numbers."""
+    """Names, or positions, of the columns that are not numbers; sparse ones always are."""
+    if X is None or issparse(X):
+        return
     values = np.asarray(X, dtype=object)
-    names = getattr(X, "columns", range(values.shape[1] if values.ndim == 2 else 0))
-    return [name for name, column in zip(names, values.T, strict=True) if not _is_number(column)]
+    for name, column in zip(getattr(X, "columns", range(values.shape[1])), values.T, strict=True):
+        if not _is_number(column):
+            yield name
 
 
 def _is_number(column):

@@ -78,6 +78,12 @@ def test_strings_as_x_are_refused_by_the_name_of_their_column():
             model.fit(frame, y)
     with pytest.raises(ValueError, match="target of a regression must hold numbers.*classifier"):
         quick(Ridge()).fit(X, np.full(60, "text"))
+    words = np.full(60, "text", dtype=object)
+    with pytest.raises(ValueError, match="target of a regression must hold numbers.*classifier"):
+        quick(Ridge()).fit(sparse.csr_matrix(X), words)
+    with pytest.raises(ValueError) as told:
+        quick().fit(words, y)
+    assert "strict" not in str(told.value)  # what is no table is told of as such
 
 
 def test_a_pipeline_needs_a_target_too():
