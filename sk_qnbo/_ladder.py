@@ -129,12 +129,13 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     method = resolve_method(settings.method)
     problem = stack.problem(reference, phi, rung, unit, method.coordinates)
     theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
+    box = _box(stack, problem, reference, rung, theta)
     result = minimize_bilevel(
         problem,
         theta,
         method=_method(settings),
         upper=_upper(settings, problem, known or _known(stack, rung, problem, done, before, hint)),
-        bounds=_box(stack, problem, reference, rung, theta),
+        bounds=box,
         max_iter=settings.max_iter,
         tol=settings.tol * _share_of_tol(rung, settings),
         max_time=settings.left,
@@ -159,7 +160,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         result,
         time.perf_counter() - begun,
         at_bound,
-        at_bounds(rung, result, *_box(stack, problem, reference, rung, theta), reference[1]),
+        at_bounds(rung, result, *box, reference[1]),
         pairs,
     )
 
@@ -176,8 +177,8 @@ def _known(stack, rung, problem, done, before, hint):
     learnt, and the difference of two, serves only where an estimate is dear.
     """
     if np.isfinite(rung.tau):
-        carried, moved = getattr(before, "pairs", ()), problem.penalty.n_shared
-        return (*carried, *(pair for pair in hint if pair[0][moved:].any()))
+        moved = problem.penalty.n_shared
+        return (*before.pairs, *(pair for pair in hint if pair[0][moved:].any()))
     found = [done[name] for name in rung.after if name in done] if stack.large else []
     between = zip(found, found[1:], strict=False)
     pairs = [(b.theta - a.theta, b.result.gradient - a.result.gradient) for a, b in between]

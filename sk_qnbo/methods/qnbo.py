@@ -98,10 +98,6 @@ class QNBO(Method):
     def start(self, problem, theta, seed=0, w=None):
         return QNBOMemory(problem.at(problem.initial() if w is None else w))
 
-    def begin(self, point):
-        """Memory of a start at a point, whatever method reached it."""
-        return QNBOMemory(point)
-
     def estimate(self, problem, theta, memory):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         tol = min(self.tol * factor, max(self.tol, _ROUGHEST))

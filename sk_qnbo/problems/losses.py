@@ -1,4 +1,4 @@
-"""Smooth losses as functions of the linear predictor, with all derivatives from one exponential."""
+"""Smooth losses as functions of the linear predictor, with their derivatives."""
 
 from functools import cached_property
 from itertools import product

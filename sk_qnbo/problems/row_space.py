@@ -10,8 +10,6 @@ from .row_side import MAX_FREE, free_columns, kept
 _SLACK = 5.0
 # steps after which the unpenalised columns are set aside anew
 _PATIENCE = 12
-# pairs that are kept: each is as long as four times the rows of every fold
-_PAIRS = 10
 # least bend of the loss that a start matrix believes
 _FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
@@ -44,7 +42,7 @@ class RowSpaceProblem(LinearProblem):
     def start_plan(self):
         # what is set aside goes by the bend of the losses, which a long way changes
         constant = self.data.loss.name == "squared_error"
-        return StartPlan("row space", False, _PATIENCE, constant, slack=_SLACK, max_pairs=_PAIRS)
+        return StartPlan("row space", False, _PATIENCE, constant, slack=_SLACK)
 
     # -- coordinates --------------------------------------------------------------------------
     def _split(self, array):
