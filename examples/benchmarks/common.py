@@ -20,6 +20,18 @@ def parser_of(doc, out):
     return parser
 
 
+def sized_args(doc, out, sizes, quick, repeats, told):
+    """Options of a benchmark over sizes: all of them, or with ``--quick`` some, once."""
+    parser = parser_of(doc, out)
+    parser.add_argument("--sizes", nargs="+", default=sizes, choices=sizes)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--quick", action="store_true", help=told)
+    args = parser.parse_args()
+    if args.quick:
+        args.sizes, args.repeats = quick, 1
+    return args
+
+
 def run_and_report(run, report, args):
     """Run what the cache lacks, unless only the report is asked for, and report."""
     if not args.report:

@@ -29,7 +29,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
-from common import markdown, parser_of, read, run_and_report, run_missing
+from common import markdown, read, run_and_report, run_missing, sized_args
 from contest import made, made_groups
 from peers import time_limit
 from rivals import EACH, GROUPED, RIVALS, compiled
@@ -211,14 +211,8 @@ def compared(ours, theirs, target):
 
 
 def parse_args():
-    parser = parser_of(__doc__, "competitors_results.jsonl")
-    parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="the smallest size, one repeat")
-    args = parser.parse_args()
-    if args.quick:
-        args.sizes, args.repeats = QUICK_SIZES, 1
-    return args
+    told = "the smallest size, one repeat"
+    return sized_args(__doc__, "competitors_results.jsonl", SIZES, QUICK_SIZES, 1, told)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 import pandas as pd
-from common import markdown, parser_of, read, run_and_report, run_missing
+from common import markdown, read, run_and_report, run_missing, sized_args
 from datasets import default_folder, load_set
 from peers import time_limit
 from scipy.sparse import csr_matrix
@@ -299,14 +299,8 @@ def work(records):
 
 
 def parse_args():
-    parser = parser_of(__doc__, "speed_results.jsonl")
-    parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="three small sizes, one repeat")
-    args = parser.parse_args()
-    if args.quick:
-        args.sizes, args.repeats = QUICK_SIZES, 1
-    return args
+    told = "three small sizes, one repeat"
+    return sized_args(__doc__, "speed_results.jsonl", SIZES, QUICK_SIZES, 3, told)
 
 
 if __name__ == "__main__":

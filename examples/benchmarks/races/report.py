@@ -1,10 +1,9 @@
 """Tables and pictures from the recorded races."""
 
-import json
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from common import read
 from matplotlib.ticker import NullFormatter
 
 SHORT = {
@@ -16,11 +15,6 @@ SHORT = {
 NEAR = 0.01  # to be within this of the best judged score is to have arrived
 WORK = ("seconds", "gradients", "hessian products", "products")
 FLOOR = 1e-4  # of the gap that is drawn
-
-
-def read(path):
-    """The records of an experiment, none where it was not run."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 # Scores of a run: the judged loss, or another number where more is better.
