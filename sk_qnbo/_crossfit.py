@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 from ._deadline import rounds
 from ._ladder import RungModels, climb
@@ -181,10 +181,12 @@ _NEGLIGIBLE = 2e-3
 def settled(judged):
     """Whether the folds so far tell which rung to choose.
 
-    They do where every other rung is beyond the best one by twice the standard error of their
-    paired difference, or cannot be ahead of it by more than a negligible part of the loss. The
-    error is that of rows or that of folds, whichever is larger: rows of a fold may be alike
-    (groups, seasons), and then they are fewer than they seem.
+    They do where no other rung is expected to be ahead of the best one by more than a negligible
+    part of the loss: with the mean g and the standard error e of their paired difference, by
+    ``e phi(g / e) - g Phi(-g / e)`` (the expected opportunity cost of a normal difference; Chick
+    and Inoue, "New two-stage and sequential procedures for selecting the best simulated system",
+    Operations Research 49, 2001). The error is that of rows or that of folds, whichever is larger:
+    rows of a fold may be alike (groups, seasons), and then they are fewer than they seem.
     """
     judged = [one for one in judged if one is not None]
     if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
@@ -196,15 +198,27 @@ def settled(judged):
     best = int(np.argmin(means))
     ahead = losses - losses[best]
     errors = np.maximum(standard_errors(ahead, weights), _between_folds(judged, ahead))
-    return bool((means - means[best] - 2.0 * errors >= -_NEGLIGIBLE * abs(means[best])).all())
+    cost = _opportunity_cost(means - means[best], errors)
+    return bool((cost <= _NEGLIGIBLE * abs(means[best])).all())
+
+
+def _opportunity_cost(gap, error):
+    """Expected amount by which normal variables of mean ``gap >= 0`` are below zero."""
+    error = np.maximum(error, np.finfo(float).tiny)
+    z = np.minimum(gap / error, 40.0)
+    return error * (np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi) - z * ndtr(-z))
 
 
 def _between_folds(judged, values):
-    """Standard errors of the means of rows ``(n_rungs, n_rows)``, from the folds' own means."""
+    """Standard errors of the means of rows ``(n_rungs, n_rows)``, from the folds' own means.
+
+    Folds are few, so that their spread is uncertain itself: Student's upper bound of one deviation.
+    """
     ends = np.cumsum([len(one.rows) for one in judged])[:-1]
     parts, weights = np.split(values, ends, axis=1), [one.weights for one in judged]
     means = [part @ w / w.sum() for part, w in zip(parts, weights, strict=True)]
-    return standard_errors(np.stack(means, axis=1), np.array([w.sum() for w in weights]))
+    errors = standard_errors(np.stack(means, axis=1), np.array([w.sum() for w in weights]))
+    return stdtrit(len(judged) - 1, ndtr(1.0)) * errors
 
 
 def cross_fit(source, main, rungs, settings, hints, tuning, scoring, n_jobs, deadline):

@@ -134,10 +134,15 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         problem,
         theta,
         method=_method(settings),
-        upper=_upper(settings, problem, known or _known(stack, rung, problem, done, before, hint)),
+        upper=_upper(
+            settings,
+            problem,
+            known or _known(stack, rung, problem, done, before, hint),
+            rung.deviations(problem.n_upper, reference[1]),
+        ),
         bounds=box,
         max_iter=settings.max_iter,
-        tol=settings.tol * _share_of_tol(rung, settings),
+        tol=settings.tol * _share_of_tol(stack, rung, settings),
         max_time=settings.left,
         memory=memory,
         callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
@@ -196,19 +201,33 @@ def _prior(problem):
     return problem.precision * ~problem.one_sided
 
 
-def _upper(settings, problem, pairs):
-    """The method's upper step, with curvature known beforehand where it can use it."""
+def _upper(settings, problem, pairs, expected):
+    """The method's upper step, with what is known beforehand where it can use it.
+
+    That is curvature, and how far from its mean the prior expects each coordinate to be.
+    """
     step, prior = resolve_upper(resolve_method(settings.method).upper), _prior(problem)
-    if pairs and isinstance(step, UpperLBFGS):
-        return replace(step, pairs=tuple((s, y + prior * s) for s, y in pairs))
-    return step
+    if not isinstance(step, UpperLBFGS):
+        return step
+    pairs = tuple((s, y + prior * s) for s, y in pairs)
+    expected = np.minimum(expected, 1.0)
+    return replace(
+        step,
+        max_move=expected * step.max_move,
+        first_move=expected * step.first_move,
+        pairs=pairs,
+        precision=prior,
+    )
 
 
-def _share_of_tol(rung, settings):
-    """Few numbers are cheap to tune to the end; departures under a prior do not pay for it."""
+def _share_of_tol(stack, rung, settings):
+    """Few numbers are cheap to tune to the end; departures under a prior do not pay for it.
+
+    Where an estimate is dear, few numbers do not either.
+    """
     if settings.sharp:
         return 0.01
-    return 0.1 if np.isinf(rung.tau) else 1.0
+    return 0.1 if np.isinf(rung.tau) and not stack.large else 1.0
 
 
 def _log_likelihood_unit(stack, done):
@@ -298,7 +317,7 @@ class RungModels:
         self.stack, self.reference = stack, reference
         method = resolve_method(method)
         method = method if isinstance(method, QNBO) else QNBO()
-        self.method = replace(method, tol=tol, n_refine=0)
+        self.method = replace(method, tol=tol)
         self.memory, self.pilots = None, {}
 
     def coefficients(self, fit):
@@ -320,7 +339,5 @@ class RungModels:
 
     def _fitted(self, theta, phi=None):
         problem = self.stack.problem(self.reference, phi, coordinates=self.method.coordinates)
-        memory = self.memory or self.method.start(problem, theta)
-        seen = self.method.estimate(problem, theta, memory)
-        self.memory = seen.memory
-        return seen.point
+        fit, self.memory = self.method.fit_lower(problem, theta, self.memory)
+        return fit.point

@@ -36,6 +36,16 @@ class Rung:
     prior: dict = field(default_factory=dict)
     pilot: bool = False
 
+    def deviations(self, n_upper, spread):
+        """Standard deviation of each coordinate of theta under the prior, ``(n_upper,)``.
+
+        ``spread`` is the unit of the scale exponent; without a prior it is infinite.
+        """
+        out = np.full(n_upper, np.inf)
+        for index, (_, sd) in self.prior.items():
+            out[index] = sd * (spread if index == SCALE else 1.0)
+        return out
+
 
 TAUS = (10.0, 3.0, 1.0)
 # the exponents are few, but a handful of rows can send them far out (docs/quality.md)

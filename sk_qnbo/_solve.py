@@ -50,7 +50,7 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
     design = Design.of(X, weights[None] > 0, fit_intercept)
     problem = _problem(design, targets, loss, alpha, weights)
     method = QNBO(tol=tol, max_iter=max_iter, n_refine=0, n_pairs=_N_PAIRS)
-    fit = method.fit_lower(problem, np.zeros(0))
+    fit, _ = method.fit_lower(problem, np.zeros(0))
     W = fit.point.W
     if loss == "softmax":  # a shift of all classes alike changes no prediction
         W = W - W.mean(axis=1, keepdims=True)

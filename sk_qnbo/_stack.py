@@ -325,8 +325,8 @@ class LooStack(Stack):
     def pilot(self, fit):
         if fit.rung.name not in self._known:
             problem = self.pilots.problem(self.reference())
-            point = QNBO(tol=1e-6).fit_lower(problem, fit.theta).point
-            self._known[fit.rung.name] = self.pilots.phi(point)
+            pilot, _ = QNBO(tol=1e-6).fit_lower(problem, fit.theta)
+            self._known[fit.rung.name] = self.pilots.phi(pilot.point)
         return self._known[fit.rung.name]
 
     def predictions(self, fit):

@@ -123,22 +123,36 @@ class QNBO(Method):
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0
-        kept = QNBOMemory(fit.point, n_thetas=memory.n_thetas + 1)
+        kept = self._kept(problem, theta, memory, fit.point, start, adjoint.curvature)
         if not problem.coordinates_follow_theta:
             kept = replace(kept, u=adjoint.u)
-            keep = self.share and problem.diagonal(theta) is not None
-            if keep and not wide:
-                kept = replace(kept, start=start, pairs=adjoint.curvature.pairs)
         residual = max(fit.residual, adjoint.residual)
         fixed = self.tol_decay == 1.0 and self.n_refine > 0
         goal = max(tol, adjoint_tol) if fixed else 0.0
         return Estimate(value, gradient, fit.point, residual, n_iter, kept, goal)
 
     def fit_lower(self, problem, theta, memory=None):
-        """The lower level alone at one theta: its :class:`LowerFit`, all iterations counted."""
+        """The lower level alone at one theta.
+
+        Returns
+        -------
+        fit : LowerFit
+            With all iterations counted.
+        memory : QNBOMemory
+        """
         memory = self.start(problem, theta) if memory is None else memory
-        _, fit, n_iter = self._lower(problem, theta, memory, self.tol)
-        return replace(fit, n_iter=n_iter)
+        start, fit, n_iter = self._lower(problem, theta, memory, self.tol)
+        kept = self._kept(problem, theta, memory, fit.point, start, fit.curvature)
+        return replace(fit, n_iter=n_iter), kept
+
+    def _kept(self, problem, theta, memory, point, start, curvature):
+        """What the next theta may start from."""
+        kept = QNBOMemory(point, n_thetas=memory.n_thetas + 1)
+        if problem.coordinates_follow_theta or problem.diagonal(theta) is None:
+            return kept
+        if not self.share or self._wide(problem):
+            return kept
+        return replace(kept, start=start, pairs=curvature.pairs)
 
     def _wide(self, problem):
         """Whether but a diagonal is affordable, so that what one theta taught misleads at the next.

@@ -13,7 +13,8 @@ from .penalties import LogLinearPenalty
 from .quadratic import Quadratic
 from .row_side import RowSideProblem, row_side_pays
 from .row_space import RowSpaceProblem, row_space_pays
-from .rows import DenseRows, FoldRows, SparseRows, rows_of
+from .rows import DenseRows, SparseRows, rows_of
+from .stacked_rows import FoldRows
 
 __all__ = [
     "BilevelProblem",

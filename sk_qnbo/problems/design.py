@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.sparse as sp
 
-from .rows import DenseRows, FoldRows, SparseRows
+from .rows import DenseRows, SparseRows
+from .stacked_rows import FoldRows
 
 # a column whose variance is this small beside its mean square is constant up to rounding
 _CONSTANT = 1e-14

@@ -7,7 +7,7 @@ from scipy.linalg.lapack import dpstrf
 from .base import StartPlan
 from .data import RowData
 from .linear import MAX_KERNEL, MAX_WOODBURY, LinearProblem, coupling
-from .rows import StackRows
+from .stacked_rows import StackRows
 
 
 class RowSideProblem(LinearProblem):

@@ -9,7 +9,7 @@ from .row_side import MAX_FREE, free_columns, kept
 # how much looser the estimates are than where a dense factor is affordable
 _SLACK = 5.0
 # steps after which the unpenalised columns are set aside anew
-_PATIENCE = 12
+_PATIENCE = 30
 # least bend of the loss that a start matrix believes
 _FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
@@ -37,6 +37,7 @@ class RowSpaceProblem(LinearProblem):
         self.shape = (*self.shape[:2], 2 * self.n_rows + len(self.free))
         self.n_lower = self.shape[1] * self.shape[2]
         self.columns = data.rows.columns(self.free)
+        self._last_map = None, None
 
     @property
     def start_plan(self):
@@ -72,7 +73,18 @@ class RowSpaceProblem(LinearProblem):
         # what is set aside is so under the weights of where the point stands
         bend = self.data.loss.at(point.z).bend.sum(axis=1)
         aside = Aside(self.columns, self.data.train * np.maximum(bend, _FLAT))
-        return RowSpace(self.data, theta, self._alpha, self.free, aside).point(point)
+        return RowSpace(self, theta, aside).point(point)
+
+    def inverse(self, theta):
+        """Inverse penalties, ``(n_stack, 1, n_columns)``, zero where there is none."""
+        alpha = self._alpha(theta)
+        return 1.0 / np.where(alpha > 0, alpha, np.inf)
+
+    def through(self, theta):
+        """The map ``r -> X D^-1 X' r``; the last is remembered, as points outlive their theta."""
+        if self._last_map[0] is not theta:
+            self._last_map = theta, self.data.rows.through(self.inverse(theta)[:, 0])
+        return self._last_map[1]
 
     def settled(self, point):
         """The point with its coefficients, and without what belongs to one theta."""
@@ -162,25 +174,18 @@ class Aside:
 
 
 class RowSpace:
-    """Inverse penalties of every fold, and the columns that have none.
+    """The coordinates at one theta, and what is set aside of the columns there."""
 
-    ``alpha`` is a function: penalties ``(n_stack, 1, n_columns)`` at a theta.
-    """
-
-    def __init__(self, data, theta, alpha, free, aside):
-        self.data, self.theta, self.free, self.aside = data, theta.copy(), free, aside
-        self._alpha = alpha
-        self._through = data.rows.through(self.inverse[:, 0])
+    def __init__(self, problem, theta, aside):
+        self.problem, self.data, self.theta, self.aside = problem, problem.data, theta.copy(), aside
 
     @property
     def inverse(self):
-        """Inverse penalties, ``(n_stack, 1, n_columns)``; not kept: points outlive their theta."""
-        alpha = self._alpha(self.theta)
-        return 1.0 / np.where(alpha > 0, alpha, np.inf)
+        return self.problem.inverse(self.theta)
 
     def times(self, r):
         """``K r`` with the columns less what the unpenalised ones explain of them."""
-        return self.aside.rest(self._through(self.aside.pulled(r)))
+        return self.aside.rest(self.problem.through(self.theta)(self.aside.pulled(r)))
 
     def pull(self, r):
         """Those columns times r."""
@@ -189,7 +194,7 @@ class RowSpace:
     def coefficients(self, b, free):
         """Coefficients on the columns as they are."""
         W = self.inverse * self.pull(b)
-        W[..., self.free] = free - self.aside.part(self.data.rows.predict(W))
+        W[..., self.problem.free] = free - self.aside.part(self.data.rows.predict(W))
         return W
 
     def point(self, other):

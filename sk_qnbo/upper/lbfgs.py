@@ -6,11 +6,16 @@ import numpy as np
 
 # smallest slope beside the largest that scales a coordinate of its own
 _FLATTEST = 1e-2
+# least part of the largest move that is trusted
+_SHORTEST = 1e-3
 
 
 @dataclass(frozen=True)
 class LBFGSState:
-    """The best theta so far, the step under trial, the pairs; whether a step was ever concave."""
+    """The best theta so far, the step under trial, the pairs.
+
+    ``concave`` says whether a step ever was, ``reach`` which part of ``max_move`` is trusted.
+    """
 
     theta: np.ndarray
     value: float
@@ -20,6 +25,7 @@ class LBFGSState:
     decrease: float = np.inf
     failures: int = 0
     concave: bool = False
+    reach: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,17 +44,21 @@ class UpperLBFGS:
     n_pairs : int
     max_move : float
         Largest change of a coordinate in one step (theta is a logarithm).
-    first_move : float
-        Largest change of a coordinate in the first step, taken along the gradient.
+    first_move : float or ndarray of shape (n_upper,)
+        Largest change of a coordinate in its first step, taken along the gradient.
     pairs : tuple of (step, change of the gradient)
         From a run on a like problem; with them the first step is a quasi-Newton step.
+    precision : float or ndarray of shape (n_upper,)
+        Curvature that is known, of a prior. A coordinate that no pair has moved is taken to have
+        this and its slope.
     """
 
     n_pairs: int = 10
     max_move: float = 3.0
-    first_move: float = 1.0
+    first_move: float | np.ndarray = 1.0
     max_failures: int = 8
     pairs: tuple = ()
+    precision: float | np.ndarray = 0.0
 
     def begin(self, theta, value, gradient, box):
         """State after the first estimate."""
@@ -69,7 +79,10 @@ class UpperLBFGS:
             good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)
             pairs = (*state.pairs, (move, y))[-self.n_pairs :] if good else state.pairs
             concave = state.concave or not good
-            new = LBFGSState(theta, value, gradient, move, pairs, concave=concave)
+            # where a step had to be shortened, the next is no more than twice as long
+            part = 2.0 * float((np.abs(move) / self.max_move).max())
+            reach = min(max(part if state.failures else state.reach, part, _SHORTEST), 1.0)
+            new = LBFGSState(theta, value, gradient, move, pairs, concave=concave, reach=reach)
             return self._aim(new, box)
         bend = value - state.value - promised
         shrink = np.clip(-promised / (2.0 * bend), 0.1, 0.5) if bend > 0 else 0.5
@@ -90,10 +103,13 @@ class UpperLBFGS:
         d = self._direction(g, free, state.pairs, _scale(g) if state.concave else 1.0)
         if not float(d @ g) < 0:
             d = -g
-        biggest = np.abs(d).max(initial=0.0)
-        cap = self.max_move if state.pairs else self.first_move
-        if biggest > cap or (not state.pairs and biggest > 0):
-            d = d * (cap / biggest)
+        new = np.all([s == 0.0 for s, _ in state.pairs], axis=0) if state.pairs else free
+        if state.pairs:  # they tell nothing of the size of a step along the others
+            d = np.where(new, -g / np.maximum(self.precision + np.abs(g), 1e-300), d)
+        far = np.where(new, np.abs(d) / self.first_move, 0.0).max(initial=0.0)
+        if far > 1.0 or (not state.pairs and far > 0):
+            d = np.where(new, d / far, d)
+        d = d / max((np.abs(d) / self.max_move).max(initial=0.0) / state.reach, 1.0)
         return replace(state, step=d, decrease=-float(d @ g), failures=0)
 
     def _direction(self, g, free, pairs, scale):

@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sk_qnbo.curvature import BFGS, CURVATURES, SR1
+from sk_qnbo.curvature.base import dot
 
 STACK, LENGTH = 3, 6
 
@@ -130,3 +131,9 @@ def test_an_update_leaves_the_old_matrix_as_it_was(formula):
     old.update(*pairs[1])
     old.at(Scaling(0.1), np.ones((STACK, LENGTH)))
     assert_array_equal(matrix_of(old), before)
+
+
+@pytest.mark.parametrize("length", [1, 8191, 8192, 8193, 20000])
+def test_inner_products_of_any_length(length):
+    a, b = np.random.default_rng(length).normal(size=(2, 3, length))
+    assert_allclose(dot(a, b), np.einsum("kn,kn->k", a, b), rtol=1e-10)

@@ -112,7 +112,7 @@ def test_a_warm_start_spends_no_more_than_a_cold_one(name):
 def adjoint_system(case):
     """The lower fit at theta, the right-hand side, and an empty BFGS matrix on a start."""
     problem, theta = case.problem, case.theta
-    fit = METHODS["exact"].fit_lower(problem, theta)
+    fit, _ = METHODS["exact"].fit_lower(problem, theta)
     b = problem.upper(theta, fit.point)[2]
     diagonal = problem.diagonal(theta)
     return fit.point, b, BFGS(STARTS["diagonal"](problem, fit.point).factor(diagonal), diagonal)
@@ -163,7 +163,7 @@ def test_zero_refinement_is_shine():
     case = made(**CASES["binary per feature"])
     problem, method = case.problem, QNBO(n_refine=0)
     seen = method.estimate(problem, case.theta, method.start(problem, case.theta))
-    fit = method.fit_lower(problem, case.theta)
+    fit, _ = method.fit_lower(problem, case.theta)
     _, grad_theta, b = problem.upper(case.theta, fit.point)
     u = fit.curvature.solve(b)
     want = grad_theta - problem.cross(case.theta, fit.point, u)

@@ -116,8 +116,8 @@ def test_a_point_is_carried_to_where_one_penalty_has_fallen_far(name):
     theta = case.theta.copy()
     memory = coarse.estimate(problem, theta, coarse.start(problem, theta)).memory
     theta[-1] -= np.log(1e12)
-    warm = coarse.fit_lower(problem, theta, memory)
-    cold = coarse.fit_lower(problem, theta)
+    warm, _ = coarse.fit_lower(problem, theta, memory)
+    cold, _ = coarse.fit_lower(problem, theta)
     assert warm.converged
     values = (problem.lower_value(theta, fit.point) for fit in (warm, cold))
     assert_allclose(*values, rtol=1e-6)

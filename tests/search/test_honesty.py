@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
@@ -57,6 +59,13 @@ def test_folds_that_disagree_settle_nothing(alike):
         for gap, rows in zip(gaps, noise, strict=True)
     ]
     assert crossfit.settled(folds) is not alike
+
+
+@pytest.mark.parametrize("gap, error", [(0.0, 0.1), (0.1, 0.1), (0.3, 0.1), (2.0, 0.01)])
+def test_what_choosing_now_may_cost_is_that_of_a_normal_difference(gap, error):
+    want, _ = quad(lambda z: -z * norm.pdf(z, gap, error), gap - 40 * error, 0.0, epsabs=0.0)
+    got = crossfit._opportunity_cost(np.array([gap]), np.array([error]))
+    np.testing.assert_allclose(got, want if gap < 40 * error else 0.0, rtol=1e-6, atol=1e-200)
 
 
 def test_folds_with_groups_are_all_judged():

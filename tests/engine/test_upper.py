@@ -1,0 +1,51 @@
+"""How theta moves by L-BFGS: what it believes before it has seen a coordinate move."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sk_qnbo.upper import Box, UpperLBFGS
+
+FREE = Box(np.full(3, -np.inf), np.full(3, np.inf))
+
+
+def first_step(step, gradient, theta=(0.0, 0.0, 0.0)):
+    theta = np.array(theta)
+    return step.trial(step.begin(theta, 1.0, np.array(gradient), FREE), FREE) - theta
+
+
+def test_without_pairs_the_first_step_is_along_the_gradient_as_far_as_allowed():
+    move = first_step(UpperLBFGS(first_move=np.array([1.0, 0.5, 0.3])), [-0.2, 0.4, -0.6])
+    assert_allclose(move, -0.5 * np.array([-0.2, 0.4, -0.6]), rtol=1e-12)
+
+
+def test_a_pair_says_nothing_of_coordinates_that_it_did_not_move():
+    pair = np.array([0.1, 0.0, 0.0]), np.array([1e-4, 0.0, 0.0])  # so flat that steps are long
+    step = UpperLBFGS(pairs=(pair,), first_move=np.array([1.0, 1.0, 0.3]), precision=0.1)
+    move = first_step(step, [1e-3, -0.02, 0.6])
+    assert move[0] == pytest.approx(-1.0)  # Newton along the pair
+    scale = 0.3 / (0.6 / 0.7)  # what the third coordinate may, for all that are new
+    assert_allclose(move[1:], [scale * 0.02 / 0.12, -0.3], rtol=1e-12)
+
+
+def test_after_a_step_that_was_shortened_the_next_is_at_most_twice_as_long():
+    def value(theta):
+        return 0.5 * theta @ np.array([1e-4, 0.0, 0.0]) * theta[0] - 1e-3 * theta[0]
+
+    def gradient(theta):
+        return np.array([1e-4 * theta[0] - 1e-3, 0.0, 0.0])
+
+    step = UpperLBFGS(max_move=3.0)
+    theta = np.zeros(3)
+    state = step.begin(theta, value(theta), gradient(theta), FREE)
+    tried = step.trial(state, FREE)
+    state = step.advance(state, tried, value(theta) + 1.0, gradient(tried), FREE)  # a failure
+    shorter = step.trial(state, FREE)
+    state = step.advance(state, shorter, value(shorter), gradient(shorter), FREE)
+    move = step.trial(state, FREE) - shorter
+    assert state.failures == 0 and 0.0 < np.abs(shorter).max() < np.abs(tried).max()
+    assert np.abs(move).max() == pytest.approx(2.0 * np.abs(shorter).max())
+    longer = shorter + move
+    state = step.advance(state, longer, value(longer), gradient(longer), FREE)
+    again = np.abs(step.trial(state, FREE) - longer).max()
+    assert again == pytest.approx(2.0 * np.abs(move).max())  # trust grows where a step holds
