@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
+from scipy.optimize import minimize
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -15,6 +16,7 @@ from sklearn.datasets import (
     load_iris,
     load_linnerud,
     load_wine,
+    make_regression,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
@@ -285,3 +287,27 @@ def test_next_to_no_penalty_is_none_where_columns_are_many(model):
         for value in (0.0, 1e-300, 1e-14, 1e-9)
     ]
     assert_allclose(scores, scores[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_free_penalties_are_those_of_a_general_optimiser(seed):
+    """On rungs before it only shared numbers moved: what those taught says nothing of the others."""
+    X, y = make_regression(200, 20, n_informative=10, noise=20.0, random_state=seed)
+    folds = list(KFold(5).split(X))
+    moments = []
+    for train, _ in folds:
+        mean, target = X[train].mean(axis=0), y[train].mean()
+        C, r = X[train] - mean, y[train] - target
+        moments.append((mean, target, C.T @ C, C.T @ r, X[train].var(axis=0)))
+
+    def value(t):
+        loss = 0.0
+        for (mean, target, A, b, s), (_, valid) in zip(moments, folds, strict=True):
+            w = np.linalg.solve(A + np.diag(np.exp(t) * s), b)
+            loss += np.square(y[valid] - target - (X[valid] - mean) @ w).mean() / len(folds)
+        return loss
+
+    box = [(np.log(1e-6), np.log(1e10))] * 20
+    want = minimize(value, np.full(20, np.log(10.0)), bounds=box, options={"maxfun": 20000}).fun
+    found = QNBOSearchCV(Ridge(), scale=1, shrinkage=0, cv=folds).fit(X, y)
+    assert -found.best_score_ <= 1.005 * want

@@ -68,7 +68,7 @@ RACES = tuple(
         arena_of(name),
         METHODS,
         seconds=5.0,
-        seeds=1,
+        seeds=3,
         n_judged=6,
         tol=3e-5,
         shown="accuracy",

@@ -67,7 +67,7 @@ RACES = (
         tuple("qnbo-bfgs qnbo-sr1 qnbo-amortised shine pzobo aid-cg itd amigo-cg".split()),
         seconds=8.0,
         tol=3e-5,
-        seeds=2,
+        seeds=3,
         n_judged=8,
         shown="accuracy",
         score="accuracy",

@@ -159,14 +159,14 @@ FIELD = tuple(
     "ma-saba nbo-gd nsbo-sgd nsbo-saga ma-nsbo-saga f2sa".split()
 )
 RACES = (
-    Race("ijcnn1", "ijcnn1, a penalty a feature", ijcnn1, FIELD, seconds=6.0, seeds=2),
+    Race("ijcnn1", "ijcnn1, a penalty a feature", ijcnn1, FIELD, seconds=6.0, seeds=3),
     Race(
         "covtype",
         "covtype, a penalty a class",
         covtype,
         FIELD,
         seconds=5.0,
-        seeds=2,
+        seeds=3,
         n_judged=12,
         shown="test loss",
     ),
@@ -176,7 +176,7 @@ RACES = (
         shared_weight,
         tuple("qnbo-bfgs qnbo-amortised hoag shine shine-refine".split()),
         seconds=4.0,
-        seeds=2,
+        seeds=10,
         n_judged=5,
         tol=1e-3,
         shown="test loss",
@@ -187,7 +187,7 @@ RACES = (
         text,
         tuple("qnbo-bfgs qnbo-amortised shine pzobo bome f2sa amigo-gd aid-cg".split()),
         seconds=12.0,
-        seeds=1,
+        seeds=2,
         n_judged=9,
         tol=3e-3,
         upper_factors=(1.0, 10.0),
