@@ -291,7 +291,7 @@ def test_next_to_no_penalty_is_none_where_columns_are_many(model):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_free_penalties_are_those_of_a_general_optimiser(seed):
-    """On rungs before it only shared numbers moved: what those taught says nothing of the others."""
+    """What rungs before it taught is of shared numbers and says nothing of single penalties."""
     X, y = make_regression(200, 20, n_informative=10, noise=20.0, random_state=seed)
     folds = list(KFold(5).split(X))
     moments = []
