@@ -97,10 +97,13 @@ def judge_stack(stack, fits, scoring=None):
     """
     if stack.left_out:
         return [_judge_left_out(stack, fits, scoring)]
-    alpha = [stack.raw_alpha(fit) for fit in fits]
+    n_folds, none = len(stack.folds.train), [None] * len(fits)
+    alpha = [none] * n_folds
+    if scoring is not None:  # scorers see models, and these their penalties
+        alpha = zip(*(stack.raw_alpha(fit) for fit in fits), strict=True)
     out = []
-    for k in range(len(stack.folds.train)):
-        models = [(fit.result.point.W[k], a[k]) for fit, a in zip(fits, alpha, strict=True)]
+    for k, of_fold in enumerate(alpha):
+        models = [(fit.result.point.W[k], a) for fit, a in zip(fits, of_fold, strict=True)]
         out.append(_judge_all(stack, k, fits, models, scoring))
     return out
 
@@ -140,7 +143,7 @@ def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, dead
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
     for fit in climb(tuned, rungs, replace(settings, seconds=mine.left), hints=hints):
-        fits.append(fit)
+        fits.append(fit.bare())
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
         if scoring is None and np.isfinite(fit.rung.tau):
             judged = _judge_all(one, 0, fits, models, None)

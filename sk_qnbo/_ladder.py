@@ -78,6 +78,13 @@ class RungFit:
         """Whether the limit on time cut it short."""
         return "max_time" in self.result.message
 
+    def bare(self):
+        """The same without its fits and what only the next rung wants: those fill the memory."""
+        base = None if self.base is None else self.base.bare()
+        pairs = self.pairs if np.isfinite(self.rung.tau) else ()  # hints to the cross-fit
+        result = replace(self.result, w=None, point=None, memory=None)
+        return replace(self, base=base, pairs=pairs, result=result)
+
 
 def climb(stack, rungs, settings, progress=None, hints=None):
     """Tune every rung on one stack, each from where a simpler one ended.
@@ -100,7 +107,7 @@ def climb(stack, rungs, settings, progress=None, hints=None):
     """
     reference, done, begun = stack.reference(), {}, time.perf_counter()
     final, sharp = settings.final, settings.sharp
-    for rung in rungs:
+    for k, rung in enumerate(rungs):
         left = _left(settings, begun)
         if done and left == 0.0:
             return
@@ -110,6 +117,8 @@ def climb(stack, rungs, settings, progress=None, hints=None):
         if progress is not None:
             progress.rung(done[rung.name])
         yield done[rung.name]
+        later = {name for one in rungs[k + 1 :] for name in one.after}
+        done = {name: fit if name in later else fit.bare() for name, fit in done.items()}
 
 
 def _left(settings, begun):

@@ -268,11 +268,11 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         settings = Settings(self.method, self.max_iter, self.tol, *how)
         climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
-
         stack = given.tuning.stack(source, spec, precise=settings.sharp)
         with progress.climb(len(rungs)):
             fits = list(climb(stack, rungs, replace(settings, seconds=climbing.left), progress))
         believed = judged = judge_stack(stack, fits, scoring)
+        fits = [fit.bare() for fit in fits]
         kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
         if self._guarded:

@@ -26,13 +26,14 @@ def penalties_without_first_fold(X, y, monkeypatch):
     seen, real = [], crossfit._judge_all
 
     def spy(stack, fold, fits, models, scoring):
-        seen.append(np.log([alpha for _, alpha in models]))
+        if models[0][1] is not None:  # in the climb on all folds only scorers ask for them
+            seen.append(np.log([alpha for _, alpha in models]))
         return real(stack, fold, fits, models, scoring)
 
     with monkeypatch.context() as patch:
         patch.setattr(crossfit, "_judge_all", spy)
         QNBOSearchCV(Ridge(), penalty="shared", cv=FOLDS).fit(X, y)
-    return seen[FOLDS]  # the first ones are of the climb on all folds
+    return seen[0]
 
 
 @pytest.mark.parametrize("seed", [40, 41, 42, 43])
