@@ -184,12 +184,13 @@ _NEGLIGIBLE = 2e-3
 def settled(judged):
     """Whether the folds so far tell which rung to choose.
 
-    They do where no other rung is expected to be ahead of the best one by more than a negligible
-    part of the loss: with the mean g and the standard error e of their paired difference, by
-    ``e phi(g / e) - g Phi(-g / e)`` (the expected opportunity cost of a normal difference; Chick
-    and Inoue, "New two-stage and sequential procedures for selecting the best simulated system",
-    Operations Research 49, 2001). The error is that of rows or that of folds, whichever is larger:
-    rows of a fold may be alike (groups, seasons), and then they are fewer than they seem.
+    They do where taking the best one is expected to cost no more than a negligible part of the
+    loss: with the mean g and the standard error e of the paired difference of another, its share
+    is ``e phi(g / e) - g Phi(-g / e)`` for a normal difference, and their sum bounds the cost
+    (after Chick and Inoue, "New two-stage and sequential procedures for selecting the best
+    simulated system", Operations Research 49, 2001). The error is that of rows or that of folds,
+    whichever is larger, in case rows of a fold are alike; splitters that say they are come not here
+    (``FoldTuning.exchangeable``).
     """
     judged = [one for one in judged if one is not None]
     if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
@@ -202,7 +203,7 @@ def settled(judged):
     ahead = losses - losses[best]
     errors = np.maximum(standard_errors(ahead, weights), _between_folds(judged, ahead))
     cost = _opportunity_cost(means - means[best], errors)
-    return bool((cost <= _NEGLIGIBLE * abs(means[best])).all())
+    return bool(cost.sum() <= _NEGLIGIBLE * abs(means[best]))
 
 
 def _opportunity_cost(gap, error):

@@ -348,5 +348,5 @@ class RungModels:
 
     def _fitted(self, theta, phi=None):
         problem = self.stack.problem(self.reference, phi, coordinates=self.method.coordinates)
-        fit, self.memory = self.method.fit_lower(problem, theta, self.memory)
+        fit, self.memory = self.method.fit_lower(problem, theta, self.memory, eased=True)
         return fit.point

@@ -37,9 +37,10 @@ class Rung:
     pilot: bool = False
 
     def deviations(self, n_upper, spread):
-        """Standard deviation of each coordinate of theta under the prior, ``(n_upper,)``.
+        """Standard deviations of the shared coefficients under their prior, ``(n_upper,)``.
 
-        ``spread`` is the unit of the scale exponent; without a prior it is infinite.
+        Infinite where there is none and for departures. ``spread`` is the unit of the scale
+        exponent.
         """
         out = np.full(n_upper, np.inf)
         for index, (_, sd) in self.prior.items():

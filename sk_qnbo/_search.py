@@ -115,8 +115,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
         ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` a
-        split ends at a clearly worse rung with departures, whose score freer ones have there, and
-        without ``groups`` the cross-fit where many rows have told the rungs apart (NaN after it).
+        split ends at a clearly worse rung with departures, whose score freer ones have there; over
+        K folds or random splits the cross-fit ends where no other rung promises more (then NaN).
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
@@ -308,9 +308,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         n_folds = len(given.tuning.train)
         work = source, stack, rungs[: len(fits)], settings, hints, given.tuning
         todo = cross_fit(*work, scoring, self.n_jobs, deadline)
-        judged, alike = [], given.routed.split.get("groups") is not None
+        judged, may_end = [], scoring is None and given.tuning.exchangeable
         for k in range(n_folds):
-            if scoring is None and not alike and settled(judged):
+            if may_end and settled(judged):
                 progress.say(1, f"cross-fit settled by {k} of {n_folds} folds")
                 break
             with progress.part(f"cross-fit without fold {k}"):

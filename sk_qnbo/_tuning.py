@@ -3,12 +3,29 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import check_cv
+from sklearn.model_selection import (
+    KFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+    check_cv,
+)
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from ._checks import masks
 from ._stack import LooStack, Stack, inner_splits
+
+_OF_INDEPENDENT_ROWS = (
+    KFold,
+    StratifiedKFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedShuffleSplit,
+)
 
 
 @dataclass(frozen=True)
@@ -18,10 +35,14 @@ class FoldTuning:
     Attributes
     ----------
     train, valid : ndarray of bool of shape (n_folds, n_rows)
+    exchangeable : bool
+        Whether the splitter takes rows as independent, so that some of its folds speak for all.
+        Others (groups, time, given lists) may have been chosen as rows of a fold are alike.
     """
 
     train: np.ndarray
     valid: np.ndarray
+    exchangeable: bool
 
     def stack(self, source, spec, precise):
         """What the ladder is climbed on."""
@@ -94,8 +115,10 @@ def _without_each(rows, codes, where):
 def tuning_of(cv, X, y, classifier, transformer, guarded, split_params):
     """The tuning that the ``cv`` argument of a search asks for."""
     if not isinstance(cv, str):
-        splits = check_cv(cv, y, classifier=classifier).split(X, y, **split_params)
-        return FoldTuning(*masks(list(splits), len(y)))
+        splitter = check_cv(cv, y, classifier=classifier)
+        exchangeable = isinstance(splitter, _OF_INDEPENDENT_ROWS) and "groups" not in split_params
+        splits = list(splitter.split(X, y, **split_params))
+        return FoldTuning(*masks(splits, len(y)), exchangeable)
     if "groups" in split_params:
         raise ValueError(
             "cv='loo' leaves rows out one by one and cannot keep groups together; "
@@ -107,7 +130,7 @@ def tuning_of(cv, X, y, classifier, transformer, guarded, split_params):
         return masks(list(check_cv(None, y, classifier=classifier).split(X, y)), len(y))
 
     everything = np.ones((1, len(y)), dtype=bool)
-    return LooTuning(*(folds() if guarded else (everything, everything)), folds)
+    return LooTuning(*(folds() if guarded else (everything, everything)), True, folds)
 
 
 def _check_stateless(transformer):

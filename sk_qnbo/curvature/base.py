@@ -18,6 +18,8 @@ _LENGTH = 8192
 
 def dot(a, b):
     """Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``."""
+    if a.shape[1] <= _LENGTH:
+        return _vecdot(a, b)
     out = _vecdot(a[:, :_LENGTH], b[:, :_LENGTH])
     for i in range(_LENGTH, a.shape[1], _LENGTH):
         out = out + _vecdot(a[:, i : i + _LENGTH], b[:, i : i + _LENGTH])

@@ -100,7 +100,7 @@ class QNBO(Method):
 
     def estimate(self, problem, theta, memory):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
-        tol = min(self.tol * factor, max(self.tol, _ROUGHEST))
+        tol = self._eased(factor)
         adjoint_tol = min(self.adjoint_tol * factor, 0.1)
         wide = self._wide(problem)
         share, sharper = (_OWED_WIDE, 0.1) if wide else (_OWED, 0.01)
@@ -131,8 +131,12 @@ class QNBO(Method):
         goal = max(tol, adjoint_tol) if fixed else 0.0
         return Estimate(value, gradient, fit.point, residual, n_iter, kept, goal)
 
-    def fit_lower(self, problem, theta, memory=None):
-        """The lower level alone at one theta.
+    def _eased(self, factor):
+        """The lower residual asked for where a rough start matrix makes each digit dear."""
+        return min(self.tol * factor, max(self.tol, _ROUGHEST))
+
+    def fit_lower(self, problem, theta, memory=None, eased=False):
+        """The lower level alone at one theta; ``eased`` as in an estimate, else to ``tol``.
 
         Returns
         -------
@@ -141,7 +145,8 @@ class QNBO(Method):
         memory : QNBOMemory
         """
         memory = self.start(problem, theta) if memory is None else memory
-        start, fit, n_iter = self._lower(problem, theta, memory, self.tol)
+        tol = self._eased(self._plan(problem).slack) if eased else self.tol
+        start, fit, n_iter = self._lower(problem, theta, memory, tol)
         kept = self._kept(problem, theta, memory, fit.point, start, fit.curvature)
         return replace(fit, n_iter=n_iter), kept
 

@@ -82,8 +82,8 @@ class RowSpaceProblem(LinearProblem):
 
     def through(self, theta):
         """The map ``r -> X D^-1 X' r``; the last is remembered, as points outlive their theta."""
-        if self._last_map[0] is not theta:
-            self._last_map = theta, self.data.rows.through(self.inverse(theta)[:, 0])
+        if self._last_map[0] is None or not np.array_equal(self._last_map[0], theta):
+            self._last_map = theta.copy(), self.data.rows.through(self.inverse(theta)[:, 0])
         return self._last_map[1]
 
     def settled(self, point):

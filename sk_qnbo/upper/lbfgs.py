@@ -1,6 +1,6 @@
 """Projected limited-memory BFGS on theta, one estimate a step."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,10 +42,10 @@ class UpperLBFGS:
     Parameters
     ----------
     n_pairs : int
-    max_move : float
+    max_move : float or ndarray of shape (n_upper,)
         Largest change of a coordinate in one step (theta is a logarithm).
     first_move : float or ndarray of shape (n_upper,)
-        Largest change of a coordinate in its first step, taken along the gradient.
+        The same for its first step; without any pairs that is along the gradient, and as long.
     pairs : tuple of (step, change of the gradient)
         From a run on a like problem; with them the first step is a quasi-Newton step.
     precision : float or ndarray of shape (n_upper,)
@@ -54,11 +54,11 @@ class UpperLBFGS:
     """
 
     n_pairs: int = 10
-    max_move: float = 3.0
-    first_move: float | np.ndarray = 1.0
+    max_move: float | np.ndarray = field(default=3.0, compare=False)
+    first_move: float | np.ndarray = field(default=1.0, compare=False)
     max_failures: int = 8
     pairs: tuple = ()
-    precision: float | np.ndarray = 0.0
+    precision: float | np.ndarray = field(default=0.0, compare=False)
 
     def begin(self, theta, value, gradient, box):
         """State after the first estimate."""
@@ -98,24 +98,34 @@ class UpperLBFGS:
         return box.clip(state.theta + state.step)
 
     def _aim(self, state, box):
+        """State with the next step: one part in the span of the pairs, one along what is new.
+
+        Each goes downhill by itself.
+        """
         free = box.free(state.theta, state.gradient)
         g = np.where(free, state.gradient, 0.0)
-        d = self._direction(g, free, state.pairs, _scale(g) if state.concave else 1.0)
-        if not float(d @ g) < 0:
-            d = -g
-        new = np.all([s == 0.0 for s, _ in state.pairs], axis=0) if state.pairs else free
-        if state.pairs:  # they tell nothing of the size of a step along the others
-            d = np.where(new, -g / np.maximum(self.precision + np.abs(g), 1e-300), d)
-        far = np.where(new, np.abs(d) / self.first_move, 0.0).max(initial=0.0)
-        if far > 1.0 or (not state.pairs and far > 0):
-            d = np.where(new, d / far, d)
+        pairs = [(np.where(free, s, 0.0), np.where(free, y, 0.0)) for s, y in state.pairs]
+        pairs = [(s, y) for s, y in pairs if float(s @ y) > 0]
+        known = np.any([s != 0.0 for s, _ in pairs], axis=0) if pairs else np.zeros_like(free)
+        scale = _scale(g) if state.concave else np.ones_like(g)
+        d = self._known_step(np.where(known, g, 0.0), known, pairs, scale)
+        d = d + self._first_step(np.where(known, 0.0, g), pairs, scale)
         d = d / max((np.abs(d) / self.max_move).max(initial=0.0) / state.reach, 1.0)
         return replace(state, step=d, decrease=-float(d @ g), failures=0)
 
-    def _direction(self, g, free, pairs, scale):
+    def _first_step(self, g, pairs, scale):
+        """Along coordinates that no pair has moved: the size of such a step is a guess."""
+        d = -scale * g
+        if pairs:  # of others
+            floor = max(_FLATTEST * np.abs(g).max(initial=0.0), 1e-300)
+            d = -g / np.maximum(self.precision + np.abs(g), floor)
+        far = (np.abs(d) / self.first_move).max(initial=0.0)
+        return d / (max(far, 1.0) if pairs or far == 0.0 else far)
+
+    def _known_step(self, g, known, pairs, scale):
+        """The quasi-Newton step in the coordinates that pairs have moved (two-loop recursion)."""
+        pairs = [(s, y, float(s @ y)) for s, y in ((s, np.where(known, y, 0.0)) for s, y in pairs)]
         kept, q = [], g.copy()
-        pairs = [(np.where(free, s, 0.0), np.where(free, y, 0.0)) for s, y in pairs]
-        pairs = [(s, y, float(s @ y)) for s, y in pairs if float(s @ y) > 0]
         for s, y, sy in reversed(pairs):
             a = float(s @ q) / sy
             q = q - a * y
@@ -126,7 +136,7 @@ class UpperLBFGS:
             q = q * (sy / float(y @ (scale * y)))
         for (s, y, sy), a in zip(pairs, reversed(kept), strict=True):
             q = q + (a - float(y @ q) / sy) * s
-        return np.where(free, -q, 0.0)
+        return -q if float(q @ g) > 0 else -g
 
 
 def _scale(gradient):

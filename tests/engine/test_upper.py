@@ -28,6 +28,53 @@ def test_a_pair_says_nothing_of_coordinates_that_it_did_not_move():
     assert_allclose(move[1:], [scale * 0.02 / 0.12, -0.3], rtol=1e-12)
 
 
+def minimum(H, g, step, theta, n_steps=30):
+    """Where the steps end on ``g'x + x'Hx / 2``, and the steps' promises."""
+    H, g, theta = np.array(H), np.array(g), np.array(theta)
+    box = Box(np.full(len(g), -np.inf), np.full(len(g), np.inf))
+    state = step.begin(theta, 0.0, g + H @ theta, box)
+    promises = [state.decrease]
+    for _ in range(n_steps):
+        theta = step.trial(state, box)
+        state = step.advance(state, theta, g @ theta + theta @ H @ theta / 2, g + H @ theta, box)
+        promises.append(state.decrease)
+    return state.theta, promises
+
+
+def test_what_a_pair_says_of_new_coordinates_does_not_lead_uphill():
+    H, g = np.array([[1e-3, 1e-3], [1e-3, 0.05]]), np.array([0.005, 0.02])
+    step = UpperLBFGS(precision=np.array([0.0, 0.05]), pairs=((np.array([1.0, 0.0]), H[:, 0]),))
+    theta, promises = minimum(H, g, step, [0.0, 0.0])
+    assert promises[0] > 0
+    assert_allclose(theta, np.linalg.solve(H, -g), rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_pair_leads_downhill(seed):
+    rng = np.random.default_rng(seed)
+    pair = np.array([*rng.normal(size=2), 0.0, 0.0]), rng.normal(size=4)
+    if pair[0] @ pair[1] < 0:
+        pair = -pair[0], pair[1]
+    g = rng.normal(size=4) * [1e-3, 1.0, 1e-2, 1.0]
+    box = Box(np.full(4, -np.inf), np.full(4, np.inf))
+    step = UpperLBFGS(pairs=(pair,), precision=np.array([0.0, 0.0, 0.1, 0.1]))
+    assert step.begin(np.zeros(4), 1.0, g, box).decrease > 0
+
+
+def test_a_concave_pair_is_no_knowledge():
+    pair = np.array([1.0, 0.0, 0.0]), np.array([-1e-3, 0.0, 0.0])
+    assert_allclose(
+        first_step(UpperLBFGS(pairs=(pair,)), [-4e-3, 0.0, 0.0]),
+        first_step(UpperLBFGS(), [-4e-3, 0.0, 0.0]),
+    )
+
+
+def test_noise_of_a_flat_coordinate_does_not_move_it():
+    pair = np.array([1.0, 0.0, 0.0]), np.array([0.1, 0.0, 0.0])
+    move = first_step(UpperLBFGS(pairs=(pair,)), [0.01, 0.02, -1e-12])
+    assert abs(move[2]) < 1e-6
+
+
 def test_after_a_step_that_was_shortened_the_next_is_at_most_twice_as_long():
     def value(theta):
         return 0.5 * theta @ np.array([1e-4, 0.0, 0.0]) * theta[0] - 1e-3 * theta[0]

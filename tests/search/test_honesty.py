@@ -1,5 +1,7 @@
 """What is tuned without a fold does not know the fold's rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -69,12 +71,29 @@ def test_what_choosing_now_may_cost_is_that_of_a_normal_difference(gap, error):
     np.testing.assert_allclose(got, want if gap < 40 * error else 0.0, rtol=1e-6, atol=1e-200)
 
 
-def test_folds_with_groups_are_all_judged():
+def test_many_rungs_that_may_be_ahead_settle_less_than_one():
+    rng = np.random.default_rng(0)
+    rungs = 1.0 + np.r_[np.zeros((1, 2000)), 0.1 * rng.normal(size=(8, 2000))]
+    rungs[1:] += 2e-3 - rungs[1:].mean(axis=1, keepdims=True) + 1.0  # each behind by as much
+
+    def folds(n):
+        halves = np.split(rungs[:n], 2, axis=1)
+        return [replace(judged(half), names=tuple("abcdefghi"[:n])) for half in halves]
+
+    assert crossfit.settled(folds(2))
+    assert not crossfit.settled(folds(9))
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_folds_with_groups_are_all_judged(as_list):
     rng = np.random.default_rng(1)
     groups = np.arange(1500) % 10
     X = rng.normal(size=(1500, 10)) + 1.5 * rng.normal(size=(10, 10))[groups]
     beta = rng.normal(size=10) + 0.7 * rng.normal(size=(10, 10))[groups]
     y = (X * beta).sum(axis=1) + rng.normal(size=1500)
-    search = QNBOSearchCV(Ridge(), penalty="shared", cv=GroupKFold(5)).fit(X, y, groups=groups)
+    cv, told = GroupKFold(5), {"groups": groups}
+    if as_list:
+        cv, told = list(cv.split(X, y, groups)), {}
+    search = QNBOSearchCV(Ridge(), penalty="shared", cv=cv).fit(X, y, **told)
     table = search.cv_results_
     assert np.isfinite([table[f"split{k}_test_score"][0] for k in range(5)]).all()
