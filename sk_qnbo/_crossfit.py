@@ -142,7 +142,8 @@ def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, dead
     one = Stack(source.folds(*own, tuned.folds.names), main.spec, main)
     models_of = RungModels(one, tuned.reference(), settings.method)
     fits, models = [], []
-    for fit in climb(tuned, rungs, replace(settings, seconds=mine.left), hints=hints):
+    tol = settings.tol * (_COARSER if tuned.large else 1.0)
+    for fit in climb(tuned, rungs, replace(settings, tol=tol, seconds=mine.left), hints=hints):
         fits.append(fit.bare())
         models.append((models_of.coefficients(fit), models_of.alpha(fit)))
         if scoring is None and np.isfinite(fit.rung.tau):
@@ -154,6 +155,10 @@ def fit_outer(source, main, rungs, settings, hints, tuning, outer, scoring, dead
                 break
     return _judge_all(one, 0, fits, models, scoring)
 
+
+# how much earlier the rungs of a fold end where an estimate is dear: what that leaves is below
+# what the choice of a rung cares for
+_COARSER = 3.0
 
 # with fewer judged rows a standard error says little
 _FEWEST_ROWS = 8
