@@ -36,7 +36,9 @@ def scan(stack, problem, theta, settings):
         theta[LEVEL] = lowest
         return theta, None, ()
     seen, worse = [], 0
-    step, patience = (np.log(10.0) / 2, 8) if settings.sharp else (np.log(10.0), 2 - stack.large)
+    step, patience = np.log(10.0), 2 - stack.large
+    if settings.sharp:  # far below the valley, fits of many columns do not end
+        step, patience = step / 2, 3 if stack.large else 8
     while level >= low and worse < patience:
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)

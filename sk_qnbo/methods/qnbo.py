@@ -186,6 +186,7 @@ class QNBO(Method):
     def _lower(self, problem, theta, memory, tol):
         """Fit; where the start matrix has aged so much that steps are many, build it anew."""
         plan, n_iter = self._plan(problem), 0
+        patience = plan.patience
         point, start, pairs = problem.carry(theta, memory.point), memory.start, memory.pairs
         lowest, since = np.inf, 0
         while True:
@@ -194,7 +195,7 @@ class QNBO(Method):
                 pairs = ()
             curvature = self._curvature(problem, theta, start, pairs)
             allowed = self.max_iter - n_iter
-            allowed = allowed if plan.constant else min(plan.patience, allowed)
+            allowed = allowed if plan.constant else min(patience, allowed)
             fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
             n_iter += fit.n_iter
             better = fit.residual < 0.9 * lowest
@@ -205,6 +206,7 @@ class QNBO(Method):
             point, start = fit.point, None
             if problem.coordinates_follow_theta:  # they follow the place too
                 point = problem.carry(theta, problem.at(problem.array(point)))
+                patience *= 2  # or a fit that needs more pairs than that would never end
 
     # -- adjoint ------------------------------------------------------------------------------
     def _adjoint(self, problem, theta, fit, b, before, tol):

@@ -8,8 +8,8 @@ from .row_side import MAX_FREE, free_columns, kept
 
 # how much looser the estimates are than where a dense factor is affordable
 _SLACK = 5.0
-# steps after which the unpenalised columns are set aside anew
-_PATIENCE = 30
+# steps after which the unpenalised columns are set aside anew, then after twice as many
+_PATIENCE = 12
 # least bend of the loss that a start matrix believes
 _FLAT = 1e-4
 # rows for each unpenalised column: with fewer, these overfit, which takes more than pairs
