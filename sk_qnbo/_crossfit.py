@@ -97,13 +97,14 @@ def judge_stack(stack, fits, scoring=None):
     """
     if stack.left_out:
         return [_judge_left_out(stack, fits, scoring)]
-    n_folds, none = len(stack.folds.train), [None] * len(fits)
-    alpha = [none] * n_folds
+    W = [fit.result.point.W for fit in fits]
+    n_folds = len(stack.folds.train)
+    alpha = [[None] * n_folds] * len(fits)
     if scoring is not None:  # scorers see models, and these their penalties
-        alpha = zip(*(stack.raw_alpha(fit) for fit in fits), strict=True)
+        alpha = [stack.raw_alpha(fit) for fit in fits]
     out = []
-    for k, of_fold in enumerate(alpha):
-        models = [(fit.result.point.W[k], a) for fit, a in zip(fits, of_fold, strict=True)]
+    for k in range(n_folds):
+        models = [(w[k], a[k]) for w, a in zip(W, alpha, strict=True)]
         out.append(_judge_all(stack, k, fits, models, scoring))
     return out
 
@@ -194,7 +195,7 @@ def settled(judged):
     is ``e phi(g / e) - g Phi(-g / e)`` for a normal difference, and their sum bounds the cost
     (after Chick and Inoue, "New two-stage and sequential procedures for selecting the best
     simulated system", Operations Research 49, 2001). The error is that of rows or that of folds,
-    whichever is larger, in case rows of a fold are alike; splitters that say they are come not here
+    whichever is larger, in case rows of a fold are alike. Only splitters of independent rows ask
     (``FoldTuning.exchangeable``).
     """
     judged = [one for one in judged if one is not None]

@@ -319,7 +319,7 @@ class RungModels:
         What theta was measured from where it was tuned (``Stack.reference``).
     method : str or Method
     tol : float
-        Residual of the fits.
+        Residual of the fits, eased where a rough start matrix makes each digit dear.
     """
 
     def __init__(self, stack, reference, method, tol=1e-5):

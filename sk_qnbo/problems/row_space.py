@@ -116,7 +116,7 @@ class RowSpaceProblem(LinearProblem):
 
     def cross(self, theta, w, u):
         pulled = w.side.pull(w.b), w.side.pull(self._split(u)[0])
-        slopes = w.side.inverse[:, 0] * np.einsum("kcd,kcd->kd", *pulled)
+        slopes = self.inverse(theta)[:, 0] * np.einsum("kcd,kcd->kd", *pulled)
         return self.penalty.pull(slopes[:, : self.penalty.offset.shape[1]])
 
     def upper(self, theta, w):
@@ -177,11 +177,7 @@ class RowSpace:
     """The coordinates at one theta, and what is set aside of the columns there."""
 
     def __init__(self, problem, theta, aside):
-        self.problem, self.data, self.theta, self.aside = problem, problem.data, theta.copy(), aside
-
-    @property
-    def inverse(self):
-        return self.problem.inverse(self.theta)
+        self.problem, self.theta, self.aside = problem, theta.copy(), aside
 
     def times(self, r):
         """``K r`` with the columns less what the unpenalised ones explain of them."""
@@ -189,12 +185,12 @@ class RowSpace:
 
     def pull(self, r):
         """Those columns times r."""
-        return self.data.rows.pull(self.aside.pulled(r))
+        return self.problem.data.rows.pull(self.aside.pulled(r))
 
     def coefficients(self, b, free):
         """Coefficients on the columns as they are."""
-        W = self.inverse * self.pull(b)
-        W[..., self.problem.free] = free - self.aside.part(self.data.rows.predict(W))
+        W = self.problem.inverse(self.theta) * self.pull(b)
+        W[..., self.problem.free] = free - self.aside.part(self.problem.data.rows.predict(W))
         return W
 
     def point(self, other):
@@ -210,7 +206,8 @@ class RowSpace:
             grown = np.where(now > other.size, other.size / np.where(now > 0, now, 1.0), 1.0)
             b, Kb = (np.sqrt(grown)[:, None, None] * part for part in (b, Kb))
         point = RowSpacePoint(b, free, self, Kb, Kb + self.aside.offset(free))
-        keep = kept(self.data, point.z, self.data.train_value(point) + 0.5 * point.size)
+        data = self.problem.data
+        keep = kept(data, point.z, data.train_value(point) + 0.5 * point.size)
         if keep.all():
             return point
         parts = (keep * part for part in (b, free))
@@ -232,7 +229,7 @@ class RowSpacePoint:
     @property
     def loss(self):
         if self._loss is None:
-            self._loss = self.side.data.loss.at(self.z)
+            self._loss = self.side.problem.data.loss.at(self.z)
         return self._loss
 
     @property
