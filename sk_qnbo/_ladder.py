@@ -8,7 +8,7 @@ import numpy as np
 from ._bounds import at_bounds
 from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
-from ._scan import level_bounds, scan
+from ._scan import level_bounds, rise, scan
 from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
@@ -272,7 +272,11 @@ def _begin(stack, problem, reference, rung, before, settings):
         memory = before.result.memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
-        return _set(theta, reference, rung), memory, ()
+        theta = _set(theta, reference, rung)
+        if np.isfinite(rung.tau) and np.isinf(before.rung.tau):  # here departures begin
+            lowest = before.result.value if before.rung.prior == rung.prior else None
+            theta, memory = rise(stack, problem, theta, memory, lowest, settings)
+        return theta, memory, ()
     return scan(stack, problem, _set(theta, reference, rung), settings)
 
 

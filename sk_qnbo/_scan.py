@@ -1,4 +1,4 @@
-"""Where the climb begins: a walk of the common level, from where next to nothing is fitted."""
+"""Where a climb begins, and where its departures do: walks of the common level."""
 
 from dataclasses import replace
 
@@ -9,6 +9,10 @@ from ._minimize import resolve_method
 from ._stack import LEVEL
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
+
+
+# of a walk down, and of one up
+_STEP, _RISE = np.log(10.0), np.log(10.0) / 2
 
 
 def scan(stack, problem, theta, settings):
@@ -25,9 +29,7 @@ def scan(stack, problem, theta, settings):
     pairs : tuple of (step, change of the gradient)
         Curvature of the upper level around it.
     """
-    method = resolve_method(settings.method)
-    known = isinstance(method, QNBO)
-    method = replace(method if known else QNBO(), tol=1e-4, n_refine=0)
+    method, known = _walker(settings)
     memory = method.start(problem, theta)
     low, high = level_bounds(stack)
     level = min(max(_null_level(stack, problem, theta), low), high)
@@ -36,9 +38,9 @@ def scan(stack, problem, theta, settings):
         theta[LEVEL] = lowest
         return theta, None, ()
     seen, worse = [], 0
-    step, patience = np.log(10.0), 2 - stack.large
+    step, patience = _STEP, 2 - stack.large
     if settings.sharp:  # far below the valley, fits of many columns do not end
-        step, patience = step / 2, 3 if stack.large else 8
+        step, patience = _STEP / 2, 3 if stack.large else 8
     while level >= low and worse < patience:
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)
@@ -52,10 +54,59 @@ def scan(stack, problem, theta, settings):
     theta[LEVEL], memory = _valley(seen)
     pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
     memory = QNBOMemory(problem.at(memory)) if stack.large else memory
-    if not known:
-        w = problem.array(memory.point)
-        return theta, resolve_method(settings.method).start(problem, theta, settings.seed, w), pairs
-    return theta, memory, pairs
+    return theta, memory if known else _own(problem, theta, memory, settings), pairs
+
+
+def _walker(settings):
+    """What estimates the levels of a walk, and whether that is the search's own method."""
+    method = resolve_method(settings.method)
+    known = isinstance(method, QNBO)
+    return replace(method if known else QNBO(), tol=1e-4, n_refine=0), known
+
+
+def _own(problem, theta, memory, settings):
+    """Memory of the search's own method where a walk by another ended."""
+    w = problem.array(memory.point)
+    return resolve_method(settings.method).start(problem, theta, settings.seed, w)
+
+
+# part of the loss by which a level may be worse and departures begin there
+_NEARLY = 3e-3
+
+
+def rise(stack, problem, theta, memory, lowest, settings):
+    """Theta and memory at the highest level that is nearly as good as this one.
+
+    Where the loss is flat below its valley (rows abound, and next to no penalty is best for all
+    features alike), the level may have ended anywhere down there. No coordinate has a slope then,
+    so that departures would not move, whatever the penalty of a useless feature is worth.
+
+    Parameters
+    ----------
+    stack : Stack
+    problem : LinearProblem
+    theta : ndarray of shape (n_upper,)
+    memory : object or None
+    lowest : float or None
+        Upper value at ``theta``, estimated where it is not known.
+    settings : Settings
+    """
+    method, known = _walker(settings)
+    walked = memory if known and memory is not None else method.start(problem, theta)
+    if lowest is None:
+        seen = method.estimate(problem, theta, walked)
+        lowest, walked = seen.value, seen.memory
+    begun, (_, high) = theta, level_bounds(stack)
+    while theta[LEVEL] + _RISE <= high:
+        trial = theta.copy()
+        trial[LEVEL] += _RISE
+        seen = method.estimate(problem, trial, walked)
+        if not seen.value <= lowest + _NEARLY * abs(lowest):
+            break
+        theta, walked = trial, seen.memory
+    if theta is begun:
+        return theta, memory
+    return theta, walked if known else _own(problem, theta, walked, settings)
 
 
 def _near_the_lowest(seen):

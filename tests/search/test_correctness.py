@@ -289,9 +289,12 @@ def test_next_to_no_penalty_is_none_where_columns_are_many(model):
     assert_allclose(scores, scores[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 1, 3])
 def test_free_penalties_are_those_of_a_general_optimiser(seed):
-    """What rungs before it taught is of shared numbers and says nothing of single penalties."""
+    """What rungs before it taught is of shared numbers and says nothing of single penalties.
+
+    With the last seed one common penalty is best at next to nothing, where nothing has a slope.
+    """
     X, y = make_regression(200, 20, n_informative=10, noise=20.0, random_state=seed)
     folds = list(KFold(5).split(X))
     moments = []
