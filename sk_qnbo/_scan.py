@@ -10,7 +10,6 @@ from ._stack import LEVEL
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
 
-
 # of a walk down, and of one up
 _STEP, _RISE = np.log(10.0), np.log(10.0) / 2
 

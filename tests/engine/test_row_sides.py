@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from engine.references import central_differences, dense_value, made, relative_error
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from sk_qnbo import QNBOSearchCV
@@ -173,3 +174,36 @@ def test_methods_get_the_coordinates_that_they_bear(method):
 def masks():
     fold = np.arange(300) % 3 == np.arange(3)[:, None]
     return ~fold, fold
+
+
+def words(n_rows, n_columns, often, fall):
+    """Counts of words whose frequencies fall as a power of the rank, and a class that few tell."""
+    rng = np.random.default_rng(0)
+    rate = np.minimum(often / np.arange(1, n_columns + 1) ** fall, 5.0)
+    X = rng.poisson(rate, size=(n_rows, n_columns)).astype(float)
+    z = X @ (rng.normal(size=n_columns) * (rng.random(n_columns) < 0.05))
+    y = z - np.median(z) + 0.3 * rng.logistic(size=n_rows) > 0
+    return sparse.csr_array(X), y[None].astype(float)
+
+
+TEXTS = (200, 800, 20, 1.0), (300, 1500, 30, 1.0), (300, 1000, 100, 1.2), (400, 2000, 200, 1.3)
+
+
+@pytest.mark.parametrize("level", [-5.0, -8.0])
+@pytest.mark.parametrize("text", TEXTS)
+def test_fits_with_common_words_and_weak_penalties_end(text, level):
+    """What is set aside is renewed early, and then late enough for the fit to end.
+
+    Renewed every 12 steps or every 30, or never, one or more of these takes 130 to 210
+    steps or does not end.
+    """
+    X, targets = words(*text)
+    fold = np.arange(len(X.indptr) - 1) % 3 == np.arange(3)[:, None]
+    source = PlainSource(X, targets, "binary", RowWeights(np.ones(X.shape[0])))
+    stack = Stack(source.folds(~fold, fold), PenaltySpec(X.shape[1]))
+    problem = stack.problem(stack.reference(), coordinates=("fixed", "paired"))
+    assert isinstance(problem, RowSpaceProblem)
+    theta = np.array([level, *np.zeros(problem.n_upper - 1)])
+    fit, _ = QNBO(tol=1e-5, max_iter=600).fit_lower(problem, theta)
+    assert fit.converged
+    assert fit.n_iter <= 120
