@@ -229,14 +229,21 @@ def _upper(settings, problem, pairs, expected):
     )
 
 
+# the standard error of a mean loss is about one part in the root of the rows, and a guarded climb
+# cares for no more than a hundredth of that
+_FINEST = 100.0
+
+
 def _share_of_tol(stack, rung, settings):
     """Few numbers are cheap to tune to the end; departures under a prior do not pay for it.
 
-    Where an estimate is dear, few numbers do not either.
+    Where an estimate is dear, few numbers do not either. Where rows are few and a cross-fit
+    judges, what a step promises is soon below what these rows can tell.
     """
     if settings.sharp:
         return 0.01
-    return 0.1 if np.isinf(rung.tau) and not stack.large else 1.0
+    share = 0.1 if np.isinf(rung.tau) and not stack.large else 1.0
+    return share if settings.final else share * max(_FINEST / stack.n_rows**0.5, 1.0)
 
 
 def _log_likelihood_unit(stack, done):
@@ -274,8 +281,7 @@ def _begin(stack, problem, reference, rung, before, settings):
         theta[: len(before.theta)] = before.theta
         theta = _set(theta, reference, rung)
         if np.isfinite(rung.tau) and np.isinf(before.rung.tau):  # here departures begin
-            lowest = before.result.value if before.rung.prior == rung.prior else None
-            theta, memory = rise(stack, problem, theta, memory, lowest, settings)
+            theta, memory = rise(stack, problem, theta, memory, settings)
         return theta, memory, ()
     return scan(stack, problem, _set(theta, reference, rung), settings)
 

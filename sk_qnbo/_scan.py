@@ -49,6 +49,8 @@ def scan(stack, problem, theta, settings):
         kept = problem.array(memory.point) if stack.large else memory
         seen.append((level, found.value, found.gradient[LEVEL], kept))
         seen = _near_the_lowest(seen) if stack.large else seen
+        if worse and not settings.sharp and seen[-1][2] < 0:
+            break  # the slope says too that the valley is behind, and levels below it are dear
         level -= step
     theta[LEVEL], memory = _valley(seen)
     pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
@@ -69,16 +71,18 @@ def _own(problem, theta, memory, settings):
     return resolve_method(settings.method).start(problem, theta, settings.seed, w)
 
 
-# part of the loss by which a level may be worse and departures begin there
-_NEARLY = 3e-3
+# part of the loss by which a level may be worse and departures begin there, and the part of
+# their slopes that it must keep
+_NEARLY, _STEEP = 3e-3, 0.9
 
 
-def rise(stack, problem, theta, memory, lowest, settings):
-    """Theta and memory at the highest level that is nearly as good as this one.
+def rise(stack, problem, theta, memory, settings):
+    """Theta and memory at the highest level that is nearly as good and as steep as this one.
 
     Where the loss is flat below its valley (rows abound, and next to no penalty is best for all
     features alike), the level may have ended anywhere down there. No coordinate has a slope then,
-    so that departures would not move, whatever the penalty of a useless feature is worth.
+    so that departures would not move, whatever the penalty of a useless feature is worth. Far
+    above the valley, where nothing is fitted, they have none either.
 
     Parameters
     ----------
@@ -86,26 +90,27 @@ def rise(stack, problem, theta, memory, lowest, settings):
     problem : LinearProblem
     theta : ndarray of shape (n_upper,)
     memory : object or None
-    lowest : float or None
-        Upper value at ``theta``, estimated where it is not known.
     settings : Settings
     """
     method, known = _walker(settings)
     walked = memory if known and memory is not None else method.start(problem, theta)
-    if lowest is None:
-        seen = method.estimate(problem, theta, walked)
-        lowest, walked = seen.value, seen.memory
-    begun, (_, high) = theta, level_bounds(stack)
-    while theta[LEVEL] + _RISE <= high:
+    seen, begun = method.estimate(problem, theta, walked), theta
+    limit, steepest = seen.value + _NEARLY * abs(seen.value), _slope(problem, seen)
+    while theta[LEVEL] + _RISE <= level_bounds(stack)[1]:
         trial = theta.copy()
         trial[LEVEL] += _RISE
-        seen = method.estimate(problem, trial, walked)
-        if not seen.value <= lowest + _NEARLY * abs(lowest):
+        seen = method.estimate(problem, trial, seen.memory)
+        if not (seen.value <= limit and _slope(problem, seen) >= _STEEP * steepest):
             break
-        theta, walked = trial, seen.memory
+        theta, walked, steepest = trial, seen.memory, max(steepest, _slope(problem, seen))
     if theta is begun:
         return theta, memory
     return theta, walked if known else _own(problem, theta, walked, settings)
+
+
+def _slope(problem, seen):
+    """Size of an estimate's slopes along the departures."""
+    return float(np.linalg.norm(seen.gradient[problem.penalty.n_shared :]))
 
 
 def _near_the_lowest(seen):

@@ -22,7 +22,7 @@ _OWED = 3e-3
 _ROUGHEST = 3e-3
 # the same where a large problem has but a diagonal to start from: its adjoint owes as much
 _OWED_WIDE = 3e-2
-# fits at one theta, each a hundred times sharper (ten times where every step is dear)
+# fits at one theta, each ten times sharper
 _SHARPER = 4
 
 
@@ -102,8 +102,7 @@ class QNBO(Method):
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         tol = self._eased(factor)
         adjoint_tol = min(self.adjoint_tol * factor, 0.1)
-        wide = self._wide(problem)
-        share, sharper = (_OWED_WIDE, 0.1) if wide else (_OWED, 0.01)
+        share = _OWED_WIDE if self._wide(problem) else _OWED
         n_iter, owed = 0, np.inf
         for _ in range(_SHARPER):
             start, fit, spent = self._lower(problem, theta, memory, tol)
@@ -119,7 +118,7 @@ class QNBO(Method):
                 break
             # the upper level feels more of what the fit still owes than the lower level does
             pairs = adjoint.curvature.pairs
-            memory, tol = replace(memory, point=fit.point, start=start, pairs=pairs), sharper * tol
+            memory, tol = replace(memory, point=fit.point, start=start, pairs=pairs), 0.1 * tol
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0

@@ -80,15 +80,27 @@ class UpperLBFGS:
             pairs = (*state.pairs, (move, y))[-self.n_pairs :] if good else state.pairs
             concave = state.concave or not good
             # where a step had to be shortened, the next is no more than twice as long
-            part = 2.0 * float((np.abs(move) / self.max_move).max())
-            reach = min(max(part if state.failures else state.reach, part, _SHORTEST), 1.0)
+            moved = float((np.abs(move) / self.max_move).max())
+            trusted = 2.0 * moved if state.failures else max(state.reach, 2.0 * moved)
+            reach = min(max(trusted, _SHORTEST), 1.0)
             new = LBFGSState(theta, value, gradient, move, pairs, concave=concave, reach=reach)
-            return self._aim(new, box)
+            new = self._aim(new, box)
+            return new if good else self._stretched(new, min(2.0 * moved, reach))
         bend = value - state.value - promised
         shrink = np.clip(-promised / (2.0 * bend), 0.1, 0.5) if bend > 0 else 0.5
         # what the shorter step promises: less than counts, where the estimates' noise was followed
         left = min(state.decrease, -shrink * promised)
         return replace(state, step=shrink * move, decrease=left, failures=state.failures + 1)
+
+    def _stretched(self, state, part):
+        """The next step, at least ``part`` of the largest move long.
+
+        Where the value fell ever faster, there is no curvature to go by, and what older pairs say
+        of the length is too short.
+        """
+        far = float((np.abs(state.step) / self.max_move).max(initial=0.0))
+        longer = max(part / far, 1.0) if far > 0 else 1.0
+        return replace(state, step=longer * state.step, decrease=longer * state.decrease)
 
     def exhausted(self, state):
         """Whether no step along the last direction helped."""

@@ -16,8 +16,10 @@ from sklearn.datasets import (
     load_iris,
     load_linnerud,
     load_wine,
+    make_classification,
     make_regression,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
@@ -314,3 +316,14 @@ def test_free_penalties_are_those_of_a_general_optimiser(seed):
     want = minimize(value, np.full(20, np.log(10.0)), bounds=box, options={"maxfun": 20000}).fun
     found = QNBOSearchCV(Ridge(), scale=1, shrinkage=0, cv=folds).fit(X, y)
     assert -found.best_score_ <= 1.02 * want  # there are several minima
+
+
+def test_free_penalties_leave_where_one_common_penalty_fits_nothing():
+    """Where noise abounds one common penalty is best beyond all bounds, and flat up there."""
+    X, y = make_classification(60, 300, n_informative=5, n_redundant=0, random_state=3)
+    search = QNBOSearchCV(LogisticRegression(), scale=1, shrinkage=0, cv=3, max_iter=30)
+    with pytest.warns(ConvergenceWarning):
+        search.fit(X, y)
+    common, free = -search.cv_results_["mean_test_score"]
+    assert common > 0.95 * np.log(2)
+    assert free < 0.5 * common
