@@ -73,7 +73,7 @@ def _own(problem, theta, memory, settings):
 
 # part of the loss by which a level may be worse and departures begin there, and the part of
 # their slopes that it must keep
-_NEARLY, _STEEP = 3e-3, 0.9
+_NEARLY, _STEEP = 1e-2, 0.9
 
 
 def rise(stack, problem, theta, memory, settings):

@@ -67,8 +67,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         As in ``GridSearchCV``; None is 5 folds. "loo" tunes by leave-one-out without refitting:
         exact for ridge, by one Newton step from the full fit for logistic regression (Rad and
         Maleki, 2020). It needs a dense factor as long as the smaller of rows and columns (times
-        the classes less one), 3000 at most; transformers in a pipeline must be stateless. The
-        cross-fit, if any, then has the default 5 folds.
+        the classes less one), 3000 at most, and stateless transformers; a cross-fit has 5 folds.
     scoring : str, callable, list or dict, default=None
         What chooses the rung and what ``best_score_`` reports. None is the smooth loss that moves
         the penalties, ``neg_log_loss`` or ``neg_mean_squared_error``, weighted by
@@ -80,7 +79,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Steps of the penalties on one rung, at most.
     tol : float, default=1e-4
         A rung ends when the next step promises to lower the loss by less than this fraction, on
-        rungs without departures a tenth; a hundredth where no cross-fit and no prior guards.
+        rungs without departures a tenth; a hundredth where no cross-fit and no prior guards. With
+        ``shrinkage="cv"`` and n < 900 rows it is ``30 / sqrt(n)`` times as large.
     max_time : float, default=None
         Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
         what a part leaves goes to those behind it. When they are over, the best so far is kept,
