@@ -230,7 +230,7 @@ def _upper(settings, problem, pairs, expected):
 
 
 # the standard error of a mean loss is about one part in the root of the rows, and a guarded climb
-# cares for no step that promises a three-hundredth of that; first steps off a plateau promise little
+# cares for a three-hundredth of that (no coarser: first steps off a plateau promise little)
 _FINEST = 30.0
 
 
