@@ -22,8 +22,8 @@ class Settings:
     ``sharp`` is for a climb that nothing holds back, neither a cross-fit nor a prior on
     departures: a finer and longer scan, a hundredth of ``tol`` and sharper estimates. ``final`` is
     for one whose end is told as it is: the last rung's fits are re-solved, those of a sharp climb
-    on every rung. ``seed`` is for stochastic methods, ``seconds`` for all rungs and ``left`` for
-    the next.
+    on every rung. ``guarded`` says that a cross-fit judges the rungs. ``seed`` is for stochastic
+    methods, ``seconds`` for all rungs and ``left`` for the next.
     """
 
     method: str = "qnbo-bfgs"
@@ -31,9 +31,18 @@ class Settings:
     tol: float = 1e-4
     sharp: bool = False
     final: bool = False
+    guarded: bool = False
     seed: int = 0
     seconds: float | None = None
     left: float | None = None
+
+    def after(self, begun):
+        """What is left of the time behind what began then."""
+        return None if self.left is None else max(self.left - (time.perf_counter() - begun), 0.0)
+
+    def over(self, begun):
+        """Whether what began then has taken the time."""
+        return self.after(begun) == 0.0
 
 
 @dataclass(frozen=True)
@@ -106,25 +115,19 @@ def climb(stack, rungs, settings, progress=None, hints=None):
         One a rung, fewer where time runs out; at least one.
     """
     reference, done, begun = stack.reference(), {}, time.perf_counter()
-    final, sharp = settings.final, settings.sharp
+    whole = replace(settings, left=settings.seconds)
     for k, rung in enumerate(rungs):
-        left = _left(settings, begun)
-        if done and left == 0.0:
+        if done and whole.over(begun):
             return
-        settings = replace(settings, left=left, final=final and (sharp or rung is rungs[-1]))
+        told = settings.final and (settings.sharp or rung is rungs[-1])
+        mine = replace(whole, left=whole.after(begun), final=told)
         hint = () if hints is None else hints.get(rung.name, ())
-        done[rung.name] = _tune(stack, reference, rung, done, settings, progress, hint)
+        done[rung.name] = _tune(stack, reference, rung, done, mine, progress, hint)
         if progress is not None:
             progress.rung(done[rung.name])
         yield done[rung.name]
         later = {name for one in rungs[k + 1 :] for name in one.after}
         done = {name: fit if name in later else fit.bare() for name, fit in done.items()}
-
-
-def _left(settings, begun):
-    if settings.seconds is None:
-        return None
-    return max(settings.seconds - (time.perf_counter() - begun), 0.0)
 
 
 def _tune(stack, reference, rung, done, settings, progress, hint):
@@ -138,27 +141,32 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     method = resolve_method(settings.method)
     problem = stack.problem(reference, phi, rung, unit, method.coordinates)
     theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
-    box = _box(stack, problem, reference, rung, theta)
-    result = minimize_bilevel(
-        problem,
-        theta,
-        method=_method(settings),
-        upper=_upper(
-            settings,
+    known = known or _known(stack, rung, problem, done, before, hint)
+    upper = _upper(settings, problem, known, rung.deviations(problem.n_upper, reference[1]))
+
+    def run(theta, memory):
+        box = _box(stack, problem, reference, rung, theta)
+        return box, minimize_bilevel(
             problem,
-            known or _known(stack, rung, problem, done, before, hint),
-            rung.deviations(problem.n_upper, reference[1]),
-        ),
-        bounds=box,
-        max_iter=settings.max_iter,
-        tol=settings.tol * _share_of_tol(stack, rung, settings),
-        max_time=settings.left,
-        memory=memory,
-        callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
-        random_state=settings.seed,
-        # what other methods leave is not solved: rungs would be compared on unfinished fits
-        final=settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs"),
-    )
+            theta,
+            method=_method(settings),
+            upper=upper,
+            bounds=box,
+            max_iter=settings.max_iter,
+            tol=_tol(stack, rung, settings),
+            max_time=settings.after(begun),
+            memory=memory,
+            callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
+            random_state=settings.seed,
+            # what other methods leave is not solved: rungs would be compared on unfinished fits
+            final=settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs"),
+        )
+
+    first = np.isfinite(rung.tau) and before is not None and np.isinf(before.rung.tau)
+    risen = rise(stack, problem, theta, memory, settings) if first else None
+    box, result = run(theta, memory) if risen is None else run(*risen[:2])
+    if risen is not None and result.value > risen[2]:  # it did not pay
+        box, result = run(theta, memory)
     values = problem.fold_values(result.theta, result.point)
     pairs = _curvature(problem, result, stack.large)
     result = replace(result, point=problem.settled(result.point), upper_state=None)
@@ -229,21 +237,19 @@ def _upper(settings, problem, pairs, expected):
     )
 
 
-# the standard error of a mean loss is about one part in the root of the rows, and a guarded climb
-# cares for a three-hundredth of that (no coarser: first steps off a plateau promise little)
-_FINEST = 30.0
+def _tol(stack, rung, settings):
+    """Part of the loss below which a step is not worth its estimate.
 
-
-def _share_of_tol(stack, rung, settings):
-    """Few numbers are cheap to tune to the end; departures under a prior do not pay for it.
-
-    Where an estimate is dear, few numbers do not either. Where rows are few and a cross-fit
-    judges, what a step promises is soon below what these rows can tell.
+    Few numbers are cheap to tune to the end; departures under a prior do not pay for it. Where an
+    estimate is dear, few numbers do not either. Where rows are few and a cross-fit judges, what a
+    step promises is soon below what these rows can tell; a finer ``tol`` than the default is meant.
     """
     if settings.sharp:
-        return 0.01
-    share = 0.1 if np.isinf(rung.tau) and not stack.large else 1.0
-    return share if settings.final else share * max(_FINEST / stack.n_rows**0.5, 1.0)
+        return 0.01 * settings.tol
+    tol = settings.tol
+    if settings.guarded and tol >= _AT_TOL:
+        tol = max(tol, _AT_TOL * _FINEST / stack.n_rows**0.5)
+    return tol * (0.1 if np.isinf(rung.tau) and not stack.large else 1.0)
 
 
 def _log_likelihood_unit(stack, done):
@@ -260,6 +266,9 @@ def _log_likelihood_unit(stack, done):
 # what an estimate that moves theta may leave open at the default ``tol``: the value is corrected by
 # the adjoint, so its error is the square of these
 _LOWER_TOL, _ADJOINT_TOL, _AT_TOL = 3e-4, 3e-3, 1e-4
+# the standard error of a mean loss is about one part in the root of the rows, and a guarded climb
+# cares for a three-hundredth of that (no coarser: first steps off a plateau promise little)
+_FINEST = 30.0
 
 
 def _method(settings):
@@ -279,10 +288,7 @@ def _begin(stack, problem, reference, rung, before, settings):
         memory = before.result.memory
     if before is not None:
         theta[: len(before.theta)] = before.theta
-        theta = _set(theta, reference, rung)
-        if np.isfinite(rung.tau) and np.isinf(before.rung.tau):  # here departures begin
-            theta, memory = rise(stack, problem, theta, memory, settings)
-        return theta, memory, ()
+        return _set(theta, reference, rung), memory, ()
     return scan(stack, problem, _set(theta, reference, rung), settings)
 
 

@@ -1,5 +1,6 @@
 """Where a climb begins, and where its departures do: walks of the common level."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -49,8 +50,6 @@ def scan(stack, problem, theta, settings):
         kept = problem.array(memory.point) if stack.large else memory
         seen.append((level, found.value, found.gradient[LEVEL], kept))
         seen = _near_the_lowest(seen) if stack.large else seen
-        if worse and not settings.sharp and seen[-1][2] < 0:
-            break  # the slope says too that the valley is behind, and levels below it are dear
         level -= step
     theta[LEVEL], memory = _valley(seen)
     pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
@@ -71,41 +70,46 @@ def _own(problem, theta, memory, settings):
     return resolve_method(settings.method).start(problem, theta, settings.seed, w)
 
 
-# part of the loss by which a level may be worse and departures begin there, and the part of
-# their slopes that it must keep
-_NEARLY, _STEEP = 1e-2, 0.9
+# slopes of the departures, beside the loss, below which they need a better place to begin; part
+# of the loss by which that may be worse, and of the slopes that it must keep
+_FLAT, _NEARLY, _STEEP = 1e-3, 1e-2, 0.9
 
 
 def rise(stack, problem, theta, memory, settings):
-    """Theta and memory at the highest level that is nearly as good and as steep as this one.
+    """The highest level that is nearly as good and as steep as this one, where this one is flat.
 
     Where the loss is flat below its valley (rows abound, and next to no penalty is best for all
     features alike), the level may have ended anywhere down there. No coordinate has a slope then,
     so that departures would not move, whatever the penalty of a useless feature is worth. Far
     above the valley, where nothing is fitted, they have none either.
 
-    Parameters
-    ----------
-    stack : Stack
-    problem : LinearProblem
+    Returns
+    -------
     theta : ndarray of shape (n_upper,)
-    memory : object or None
-    settings : Settings
+    memory : object
+        Of the search's method, there.
+    value : float
+        Upper value of the level that was given.
+
+    None where no level is higher so.
     """
-    method, known = _walker(settings)
+    begun, (method, known) = time.perf_counter(), _walker(settings)
     walked = memory if known and memory is not None else method.start(problem, theta)
-    seen, begun = method.estimate(problem, theta, walked), theta
-    limit, steepest = seen.value + _NEARLY * abs(seen.value), _slope(problem, seen)
-    while theta[LEVEL] + _RISE <= level_bounds(stack)[1]:
-        trial = theta.copy()
-        trial[LEVEL] += _RISE
-        seen = method.estimate(problem, trial, seen.memory)
-        if not (seen.value <= limit and _slope(problem, seen) >= _STEEP * steepest):
+    seen, risen = method.estimate(problem, theta, walked), None
+    value, steepest, high = seen.value, _slope(problem, seen), level_bounds(stack)[1]
+    flat = steepest < _FLAT * abs(value)
+    while flat and theta[LEVEL] + _RISE <= high and not settings.over(begun):
+        theta = theta.copy()
+        theta[LEVEL] += _RISE
+        seen = method.estimate(problem, theta, seen.memory)
+        slope = _slope(problem, seen)
+        if not (seen.value <= value + _NEARLY * abs(value) and slope > _STEEP * steepest):
             break
-        theta, walked, steepest = trial, seen.memory, max(steepest, _slope(problem, seen))
-    if theta is begun:
-        return theta, memory
-    return theta, walked if known else _own(problem, theta, walked, settings)
+        risen, steepest = (theta, seen.memory), max(steepest, slope)
+    if risen is None:
+        return None
+    theta, walked = risen
+    return theta, walked if known else _own(problem, theta, walked, settings), value
 
 
 def _slope(problem, seen):

@@ -79,8 +79,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Steps of the penalties on one rung, at most.
     tol : float, default=1e-4
         A rung ends when the next step promises to lower the loss by less than this fraction, on
-        rungs without departures a tenth; a hundredth where no cross-fit and no prior guards. With
-        ``shrinkage="cv"`` and n < 900 rows it is ``30 / sqrt(n)`` times as large.
+        rungs without departures a tenth; a hundredth where no cross-fit and no prior guards. The
+        default is ``30 / sqrt(n)`` times as large for ``shrinkage="cv"`` and n < 900 rows.
     max_time : float, default=None
         Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
         what a part leaves goes to those behind it. When they are over, the best so far is kept,
@@ -264,7 +264,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         spec, groups = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
         sharp = not self._guarded and all(rung.tau in (0, np.inf) for rung in rungs)
-        how = sharp, not self._guarded, seed_of(self)
+        how = sharp, not self._guarded, self._guarded, seed_of(self)
         settings = Settings(self.method, self.max_iter, self.tol, *how)
         climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)

@@ -22,8 +22,8 @@ _OWED = 3e-3
 _ROUGHEST = 3e-3
 # the same where a large problem has but a diagonal to start from: its adjoint owes as much
 _OWED_WIDE = 3e-2
-# fits at one theta, each ten times sharper
-_SHARPER = 4
+# fits at one theta, each at most so much sharper
+_SHARPER, _SHARPEST = 4, 0.01
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,13 @@ class QNBO(Method):
             if (
                 abs(owed) <= share * abs(value)
                 or not fit.converged
-                or abs(owed) > 0.5 * abs(before)
+                or abs(owed) > 0.9 * abs(before)
             ):
                 break
             # the upper level feels more of what the fit still owes than the lower level does
-            pairs = adjoint.curvature.pairs
-            memory, tol = replace(memory, point=fit.point, start=start, pairs=pairs), 0.1 * tol
+            memory = replace(memory, point=fit.point, start=start, pairs=adjoint.curvature.pairs)
+            # and what it owes falls with the residual
+            tol = fit.residual * max(0.5 * share * abs(value / owed), _SHARPEST)
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0

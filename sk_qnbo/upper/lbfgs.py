@@ -8,6 +8,8 @@ import numpy as np
 _FLATTEST = 1e-2
 # least part of the largest move that is trusted
 _SHORTEST = 1e-3
+# part by which a slope must have grown along a step for the value to have fallen ever faster
+_FASTER = 1e-3
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class UpperLBFGS:
 
     An accepted step along which the value is concave tells of plateaus: theta is a logarithm, and
     far out both slope and curvature of a coordinate fall like ``exp(-|theta|)``. From then on the
-    start matrix is ``1 / |gradient|``, coordinate by coordinate, so that those far out keep up.
+    start matrix is ``1 / |gradient|``, coordinate by coordinate, so that those far out keep up; and
+    the step behind one along which the value fell ever faster is at least twice as long.
 
     Parameters
     ----------
@@ -85,7 +88,8 @@ class UpperLBFGS:
             reach = min(max(trusted, _SHORTEST), 1.0)
             new = LBFGSState(theta, value, gradient, move, pairs, concave=concave, reach=reach)
             new = self._aim(new, box)
-            return new if good else self._stretched(new, min(2.0 * moved, reach))
+            faster = value < state.value - noise and float(move @ y) < _FASTER * promised
+            return self._stretched(new, min(2.0 * moved, reach)) if faster else new
         bend = value - state.value - promised
         shrink = np.clip(-promised / (2.0 * bend), 0.1, 0.5) if bend > 0 else 0.5
         # what the shorter step promises: less than counts, where the estimates' noise was followed
@@ -96,7 +100,7 @@ class UpperLBFGS:
         """The next step, at least ``part`` of the largest move long.
 
         Where the value fell ever faster, there is no curvature to go by, and what older pairs say
-        of the length is too short.
+        of the length is too short. It then falls by more than the slope promises.
         """
         far = float((np.abs(state.step) / self.max_move).max(initial=0.0))
         longer = max(part / far, 1.0) if far > 0 else 1.0

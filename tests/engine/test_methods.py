@@ -194,3 +194,15 @@ def test_pairs_are_carried_from_theta_to_theta():
     seen = held_still(METHODS["qnbo-bfgs"], case, 1)
     assert 0 < len(seen.memory.pairs) <= METHODS["qnbo-bfgs"].n_pairs
     assert held_still(METHODS["hoag"], case, 1).memory.pairs == ()
+
+
+def test_near_interpolation_the_value_is_as_accurate_as_it_says():
+    """Training rows hardly feel there what a fit owes; the rows that judge do."""
+    case = made(n=60, d=30, loss="softmax", outputs=3)
+    theta = case.theta.copy()
+    theta[0] -= 9.0
+    problem, loose = case.problem, QNBO(tol=1e-3, adjoint_tol=1e-3)
+    seen = loose.estimate(problem, theta, loose.start(problem, theta))
+    sharp = QNBO(tol=1e-10, adjoint_tol=1e-8, n_refine=400, max_iter=3000)
+    want = sharp.estimate(problem, theta, sharp.start(problem, theta))
+    assert abs(seen.value / want.value - 1.0) < 1e-3

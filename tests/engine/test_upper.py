@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sk_qnbo.upper import Box, UpperLBFGS
+from sk_qnbo.upper.lbfgs import LBFGSState
 
 FREE = Box(np.full(3, -np.inf), np.full(3, np.inf))
 
@@ -96,3 +97,16 @@ def test_after_a_step_that_was_shortened_the_next_is_at_most_twice_as_long():
     state = step.advance(state, longer, value(longer), gradient(longer), FREE)
     again = np.abs(step.trial(state, FREE) - longer).max()
     assert again == pytest.approx(2.0 * np.abs(move).max())  # trust grows where a step holds
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_where_the_value_falls_ever_faster_steps_at_least_double(noise):
+    step, box = UpperLBFGS(max_move=100.0), Box(np.full(1, -np.inf), np.full(1, np.inf))
+    known = np.array([1.0]), np.array([1.0])  # of before, where steps were short
+    state = LBFGSState(np.zeros(1), 0.0, np.array([-0.1]), np.array([0.1]), (known,))
+    theta = step.trial(state, box)
+    value, gradient = -0.1 * theta - 0.05 * theta**2, -0.1 - 0.1 * theta
+    new = step.advance(state, theta, value[0], gradient, box, noise)
+    # within the noise it may not have fallen at all: then as long as the pair says
+    assert_allclose(new.step, -gradient if noise else 2.0 * theta)
+    assert_allclose(new.decrease, -(new.step @ gradient))

@@ -19,7 +19,6 @@ from sklearn.datasets import (
     make_classification,
     make_regression,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold
@@ -318,12 +317,41 @@ def test_free_penalties_are_those_of_a_general_optimiser(seed):
     assert -found.best_score_ <= 1.02 * want  # there are several minima
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_free_penalties_leave_where_one_common_penalty_fits_nothing():
     """Where noise abounds one common penalty is best beyond all bounds, and flat up there."""
     X, y = make_classification(60, 300, n_informative=5, n_redundant=0, random_state=3)
     search = QNBOSearchCV(LogisticRegression(), scale=1, shrinkage=0, cv=3, max_iter=30)
-    with pytest.warns(ConvergenceWarning):
-        search.fit(X, y)
-    common, free = -search.cv_results_["mean_test_score"]
+    common, free = -search.fit(X, y).cv_results_["mean_test_score"]
     assert common > 0.95 * np.log(2)
     assert free < 0.5 * common
+
+
+@pytest.mark.parametrize("shrinkage", [0, 1.0, 10.0])
+@pytest.mark.parametrize("size", [(200, 20, 10, 3), (60, 12, 6, 1), (60, 12, 12, 2)])
+def test_departures_end_no_worse_than_they_begin(size, shrinkage):
+    """Also where they begin at another level, as the common one ended on a plateau."""
+    n, d, informative, seed = size
+    X, y = make_regression(n, d, n_informative=informative, noise=20.0, random_state=seed)
+    search = QNBOSearchCV(Ridge(), scale=1, adaptive=False, shrinkage=shrinkage, cv=5, max_iter=300)
+    common, free = -search.fit(X, y).cv_results_["mean_test_score"]
+    assert free <= common * (1 + 1e-8)
+
+
+def test_a_dimple_far_above_the_valley_is_not_taken_for_it():
+    """Two blocks of columns, the one with the larger variance mostly noise: two valleys."""
+    rng = np.random.default_rng(38)
+    size = 10.0 ** rng.uniform(1, 2.2)
+    A, B = rng.normal(size=(80, 40)) * np.sqrt(size), rng.normal(size=(80, 40))
+    few = rng.normal(size=3) / np.sqrt(size)
+    y = 2.0 * A[:, :3] @ few + B @ (rng.normal(size=40) * rng.uniform(0.3, 1.0))
+    X, y = np.hstack([A, B]), y + 0.5 * rng.normal(size=80)
+    grid = GridSearchCV(
+        Ridge(), {"alpha": np.logspace(-3, 5, 33)}, cv=5, scoring="neg_mean_squared_error"
+    ).fit(X, y)
+    for shrinkage in ("cv", 3.0, np.inf):
+        search = QNBOSearchCV(Ridge(), scale=0, adaptive=False, shrinkage=shrinkage, cv=5)
+        search.fit(X, y)
+        table = search.cv_results_
+        common = table["mean_fold_score" if shrinkage == "cv" else "mean_test_score"][0]
+        assert common > grid.best_score_ * 1.001  # both are negative
