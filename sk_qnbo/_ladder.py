@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -137,36 +138,40 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     )
     base = before if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.pilot(base)
-    unit = _log_likelihood_unit(stack, done)
-    method = resolve_method(settings.method)
-    problem = stack.problem(reference, phi, rung, unit, method.coordinates)
+    bears = resolve_method(settings.method).coordinates
+    problem = stack.problem(reference, phi, rung, _log_likelihood_unit(stack, done), bears)
     theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
     known = known or _known(stack, rung, problem, done, before, hint)
-    upper = _upper(settings, problem, known, rung.deviations(problem.n_upper, reference[1]))
+    how = {
+        "method": _method(settings),
+        "upper": _upper(settings, problem, known, rung.deviations(problem.n_upper, reference[1])),
+        "tol": _tol(stack, rung, settings),
+        "callback": None if progress is None else partial(progress.iteration, rung.name),
+    }
 
     def run(theta, memory):
-        box = _box(stack, problem, reference, rung, theta)
-        return box, minimize_bilevel(
-            problem,
-            theta,
-            method=_method(settings),
-            upper=upper,
-            bounds=box,
-            max_iter=settings.max_iter,
-            tol=_tol(stack, rung, settings),
-            max_time=settings.after(begun),
-            memory=memory,
-            callback=None if progress is None else lambda row: progress.iteration(rung.name, row),
-            random_state=settings.seed,
-            # what other methods leave is not solved: rungs would be compared on unfinished fits
-            final=settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs"),
-        )
+        box, left = _box(stack, problem, reference, rung, theta), settings.after(begun)
+        return box, _minimized(problem, theta, memory, box, left, how, settings)
 
-    first = np.isfinite(rung.tau) and before is not None and np.isinf(before.rung.tau)
-    risen = rise(stack, problem, theta, memory, settings) if first else None
+    departing = np.isfinite(rung.tau) and np.isinf(before.rung.tau)
+    risen = rise(stack, problem, theta, memory, settings) if departing else None
     box, result = run(theta, memory) if risen is None else run(*risen[:2])
     if risen is not None and result.value > risen[2]:  # it did not pay
         box, result = run(theta, memory)
+    return _told(stack, problem, reference, rung, base, box, result, begun)
+
+
+def _minimized(problem, theta, memory, box, left, how, settings):
+    method = resolve_method(settings.method)
+    # what other methods leave is not solved: rungs would be compared on unfinished fits
+    final = settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs")
+    limits = {"bounds": box, "max_iter": settings.max_iter, "max_time": left}
+    seed = {"random_state": settings.seed}
+    return minimize_bilevel(problem, theta, memory=memory, final=final, **limits, **seed, **how)
+
+
+def _told(stack, problem, reference, rung, base, box, result, begun):
+    """Where a rung ended, with no more in memory than others want."""
     values = problem.fold_values(result.theta, result.point)
     pairs = _curvature(problem, result, stack.large)
     result = replace(result, point=problem.settled(result.point), upper_state=None)
@@ -174,17 +179,9 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
         result = replace(result, memory=result.memory.light(result.point))
     low, high = level_bounds(stack)
     at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
-    return RungFit(
-        rung,
-        result.theta,
-        values,
-        base,
-        result,
-        time.perf_counter() - begun,
-        at_bound,
-        at_bounds(rung, result, *box, reference[1]),
-        pairs,
-    )
+    ended = at_bounds(rung, result, *box, reference[1])
+    seconds = time.perf_counter() - begun
+    return RungFit(rung, result.theta, values, base, result, seconds, at_bound, ended, pairs)
 
 
 # pairs of the upper level that are kept where one is a burden on the memory
