@@ -24,6 +24,8 @@ _ROUGHEST = 3e-3
 _OWED_WIDE = 3e-2
 # fits at one theta, each at most so much sharper
 _SHARPER, _SHARPEST = 4, 0.01
+# residual beyond which there is but rounding to follow
+_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,15 @@ class QNBO(Method):
             if (
                 abs(owed) <= share * abs(value)
                 or not fit.converged
+                or fit.residual <= _ROUNDING
                 or abs(owed) > 0.9 * abs(before)
             ):
                 break
             # the upper level feels more of what the fit still owes than the lower level does
             memory = replace(memory, point=fit.point, start=start, pairs=adjoint.curvature.pairs)
             # and what it owes falls with the residual
-            tol = fit.residual * max(0.5 * share * abs(value / owed), _SHARPEST)
+            part = max(0.5 * share * abs(value / owed), _SHARPEST)
+            tol = max(part * fit.residual, _ROUNDING)
         gradient = grad_theta - problem.cross(theta, fit.point, adjoint.u)
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0
