@@ -117,7 +117,7 @@ def minimize_bilevel(
         Seed of a stochastic method; the others do not use it.
     final : bool
         Whether :func:`judge` re-solves the result to high accuracy; and ``theta0`` too, where
-        values cannot be trusted or did not fall, to return the better of both.
+        values cannot be trusted or did not fall, by the judge's, to return the better of both.
 
     Returns
     -------
@@ -176,12 +176,19 @@ def minimize_bilevel(
         point=point,
         upper_state=state,
     )
-    if not final:
-        return result
+    start = box.clip(theta0), method, random_state
+    return _finished(problem, result, best, tol, start) if final else result
+
+
+def _finished(problem, result, best, tol, start):
+    """The result re-solved, or the better of it and where it began if its values went astray."""
     trusted = best.goal > 0 or best.residual <= np.sqrt(tol)
-    if trusted and result.value <= history[0]["value"]:
-        return judge(problem, result) if result.residual > _SHARP else result
-    return _finalist(problem, result, box.clip(theta0), method, random_state)
+    first = result.history[0]["value"]
+    if trusted and result.value <= first:
+        judged = judge(problem, result) if result.residual > _SHARP else result
+        if judged.value <= first + tol * abs(first):
+            return judged
+    return _finalist(problem, result, *start)
 
 
 def _finalist(problem, result, theta0, method, seed):

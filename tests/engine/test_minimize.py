@@ -1,6 +1,6 @@
 """The upper loop on a bilevel problem whose solution is known in closed form."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -131,6 +131,28 @@ def test_a_method_that_runs_away_ends_no_worse_than_it_began():
     assert_array_equal(result.theta, problem.best() + 0.1)
     assert result.value == pytest.approx(problem.value(result.theta), rel=1e-6)
     assert "no better than where it began" in result.message
+
+
+@dataclass(frozen=True)
+class Boastful(QNBO):
+    """Sure of itself, and wrong: what it claims to lower rises."""
+
+    begun: float = 0.0
+
+    def estimate(self, problem, theta, memory):
+        seen = super().estimate(problem, theta, memory)
+        return replace(seen, value=2.0 * self.begun - seen.value, gradient=-seen.gradient)
+
+
+def test_a_method_that_is_sure_of_wrong_values_ends_no_worse_than_it_began():
+    problem = Shrinkage(3)
+    begun = problem.best() + 0.1
+    box = begun - 1.0, begun + 1.0
+    method = Boastful(begun=problem.value(begun))
+    result = minimize_bilevel(problem, begun, method=method, bounds=box, max_iter=30)
+    assert result.history[-1]["value"] < result.history[0]["value"]
+    assert_array_equal(result.theta, begun)
+    assert result.value == pytest.approx(problem.value(begun), rel=1e-6)
 
 
 def test_the_toy_is_consistent():
