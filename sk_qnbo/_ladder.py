@@ -151,7 +151,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
 
     def run(theta, memory):
         box, left = _box(stack, problem, reference, rung, theta), settings.after(begun)
-        return box, _minimized(problem, theta, memory, box, left, how, settings)
+        return box, _minimized(problem, theta, memory, settings, bounds=box, max_time=left, **how)
 
     departing = np.isfinite(rung.tau) and np.isinf(before.rung.tau)
     risen = rise(stack, problem, theta, memory, settings) if departing else None
@@ -161,13 +161,18 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     return _told(stack, problem, reference, rung, base, box, result, begun)
 
 
-def _minimized(problem, theta, memory, box, left, how, settings):
+def _minimized(problem, theta, memory, settings, **how):
     method = resolve_method(settings.method)
-    # what other methods leave is not solved: rungs would be compared on unfinished fits
-    final = settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs")
-    limits = {"bounds": box, "max_iter": settings.max_iter, "max_time": left}
-    seed = {"random_state": settings.seed}
-    return minimize_bilevel(problem, theta, memory=memory, final=final, **limits, **seed, **how)
+    return minimize_bilevel(
+        problem,
+        theta,
+        memory=memory,
+        max_iter=settings.max_iter,
+        random_state=settings.seed,
+        # what other methods leave is not solved: rungs would be compared on unfinished fits
+        final=settings.final or not (isinstance(method, QNBO) and method.upper == "lbfgs"),
+        **how,
+    )
 
 
 def _told(stack, problem, reference, rung, base, box, result, begun):

@@ -185,9 +185,9 @@ def _finished(problem, result, best, tol, start):
     trusted = best.goal > 0 or best.residual <= np.sqrt(tol)
     first = result.history[0]["value"]
     if trusted and result.value <= first:
-        judged = judge(problem, result) if result.residual > _SHARP else result
-        if judged.value <= first + tol * abs(first):
-            return judged
+        result = judge(problem, result) if result.residual > _SHARP else result
+        if result.value <= first + tol * abs(first):
+            return result
     return _finalist(problem, result, *start)
 
 

@@ -290,8 +290,8 @@ def test_next_to_no_penalty_is_none_where_columns_are_many(model):
     assert_allclose(scores, scores[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
-def test_free_penalties_are_those_of_a_general_optimiser(seed):
+@pytest.mark.parametrize("seed, within", [(0, 1.02), (1, 1.005), (3, 1.005)])
+def test_free_penalties_are_those_of_a_general_optimiser(seed, within):
     """What rungs before it taught is of shared numbers and says nothing of single penalties.
 
     With the last seed one common penalty is best at next to nothing, where nothing has a slope.
@@ -314,7 +314,7 @@ def test_free_penalties_are_those_of_a_general_optimiser(seed):
     box = [(np.log(1e-6), np.log(1e10))] * 20
     want = minimize(value, np.full(20, np.log(10.0)), bounds=box, options={"maxfun": 20000}).fun
     found = QNBOSearchCV(Ridge(), scale=1, shrinkage=0, cv=folds).fit(X, y)
-    assert -found.best_score_ <= 1.02 * want  # there are several minima
+    assert -found.best_score_ <= within * want  # the first seed has several minima
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
