@@ -65,8 +65,7 @@ class RungFit:
     ended : tuple of (int, float)
         Other shared coefficients that ended at a bound, and this (see :mod:`sk_qnbo._bounds`).
     pairs : tuple of (step, change of the gradient)
-        Curvature of the upper level without the prior: where the next rung begins, and on rungs
-        with departures a hint to a climb on some rows.
+        Curvature of the upper level without the prior: where the next rung begins.
     """
 
     rung: Rung
@@ -91,12 +90,11 @@ class RungFit:
     def bare(self):
         """The same without its fits and what only the next rung wants: those fill the memory."""
         base = None if self.base is None else self.base.bare()
-        pairs = self.pairs if np.isfinite(self.rung.tau) else ()  # hints to the cross-fit
         result = replace(self.result, w=None, point=None, memory=None)
-        return replace(self, base=base, pairs=pairs, result=result)
+        return replace(self, base=base, pairs=(), result=result)
 
 
-def climb(stack, rungs, settings, progress=None, hints=None):
+def climb(stack, rungs, settings, progress=None):
     """Tune every rung on one stack, each from where a simpler one ended.
 
     Parameters
@@ -105,10 +103,6 @@ def climb(stack, rungs, settings, progress=None, hints=None):
     rungs : list of Rung
     settings : Settings
     progress : Progress, optional
-    hints : dict of tuple, optional
-        By rung with departures, curvature that the climb on all folds has learnt
-        (:attr:`RungFit.pairs`). There is none for shared coefficients, nor is where that climb
-        ended: the landscape has several valleys, and which was chosen tells of the rows left out.
 
     Yields
     ------
@@ -122,8 +116,7 @@ def climb(stack, rungs, settings, progress=None, hints=None):
             return
         told = settings.final and (settings.sharp or rung is rungs[-1])
         mine = replace(whole, left=whole.after(begun), final=told)
-        hint = () if hints is None else hints.get(rung.name, ())
-        done[rung.name] = _tune(stack, reference, rung, done, mine, progress, hint)
+        done[rung.name] = _tune(stack, reference, rung, done, mine, progress)
         if progress is not None:
             progress.rung(done[rung.name])
         yield done[rung.name]
@@ -131,7 +124,7 @@ def climb(stack, rungs, settings, progress=None, hints=None):
         done = {name: fit if name in later else fit.bare() for name, fit in done.items()}
 
 
-def _tune(stack, reference, rung, done, settings, progress, hint):
+def _tune(stack, reference, rung, done, settings, progress):
     begun = time.perf_counter()
     before = min(
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
@@ -141,7 +134,7 @@ def _tune(stack, reference, rung, done, settings, progress, hint):
     bears = resolve_method(settings.method).coordinates
     problem = stack.problem(reference, phi, rung, _log_likelihood_unit(stack, done), bears)
     theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
-    known = known or _known(stack, rung, problem, done, before, hint)
+    known = known or _known(stack, rung, done, before)
     how = {
         "method": _method(settings),
         "upper": _upper(settings, problem, known, rung.deviations(problem.n_upper, reference[1])),
@@ -193,16 +186,15 @@ def _told(stack, problem, reference, rung, base, box, result, begun):
 _FEW_PAIRS = 3
 
 
-def _known(stack, rung, problem, done, before, hint):
+def _known(stack, rung, done, before):
     """Curvature of the upper level that is known before a rung begins.
 
-    With departures that of the rung before, of the same penalty model, and a hint. A pair of one
+    With departures that of the rung before, of the same penalty model. A pair of one
     shared coefficient says little of another's scale, so without departures what other rungs have
     learnt, and the difference of two, serves only where an estimate is dear.
     """
     if np.isfinite(rung.tau):
-        moved = problem.penalty.n_shared
-        return (*before.pairs, *(pair for pair in hint if pair[0][moved:].any()))
+        return before.pairs
     found = [done[name] for name in rung.after if name in done] if stack.large else []
     between = zip(found, found[1:], strict=False)
     pairs = [(b.theta - a.theta, b.result.gradient - a.result.gradient) for a, b in between]
@@ -361,7 +353,8 @@ class RungModels:
         if base is None:
             return None
         if base.rung.name not in self.pilots:
-            self.pilots[base.rung.name] = self.stack.phi(self._fitted(base.theta))
+            pilot = self._fitted(base.theta, self._phi(base.base))
+            self.pilots[base.rung.name] = self.stack.phi(pilot)
         return self.pilots[base.rung.name]
 
     def _fitted(self, theta, phi=None):

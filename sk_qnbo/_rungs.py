@@ -48,7 +48,7 @@ class Rung:
         return out
 
 
-TAUS = (10.0, 3.0, 1.0)
+TAUS = (10.0, 1.0)
 # the exponents are few, but a handful of rows can send them far out (docs/quality.md)
 PRIOR = {SCALE: (0.5, 0.5), ADAPTIVE: (0.0, 0.3)}
 # co-data columns have unit variance
@@ -58,16 +58,16 @@ PRIOR_CODATA = (0.0, 1.0)
 SEPARABLE = (float(np.log(0.1)), 1.5)
 
 
-def ladder(
-    *, scale="learn", adaptive=True, departures=True, n_codata=0, taus=TAUS, level_prior=None
-):
+def ladder(*, scale="learn", adaptive=2, departures=True, n_codata=0, taus=TAUS, level_prior=None):
     """The rungs from most to least constrained.
 
     Parameters
     ----------
     scale : "learn" or float
         Whether the scale exponent is tuned, or where it is fixed.
-    adaptive, departures : bool
+    adaptive : {0, 1, 2}
+        How many adaptive rungs: the fits of the first are the pilots of the second.
+    departures : bool
         Whether those rungs exist.
     n_codata : int
         Covariates of the features.
@@ -92,12 +92,15 @@ def ladder(
         free = free + codata
         rungs.append(Rung("codata", free, after=(rungs[-1].name,), prior=held))
     prior = held | {index: PRIOR[index] for index in free if index in PRIOR}
-    if adaptive:
-        free = (*free, ADAPTIVE)
-        prior[ADAPTIVE] = PRIOR[ADAPTIVE]
-        rungs.append(Rung("adaptive", free, after=(rungs[-1].name,), pilot=True, prior=prior))
+    names = ("adaptive", "adaptive twice")[:adaptive]
+    if names:
+        free, prior[ADAPTIVE] = (*free, ADAPTIVE), PRIOR[ADAPTIVE]
+    for name in names:
+        rungs.append(Rung(name, free, after=(rungs[-1].name,), pilot=True, prior=prior))
+    after = names or (rungs[-1].name,)
     for tau in taus if departures else ():
         # without a prior the departures can say all that the shared coefficients say
         shared = free if tau > 0 else ()
-        rungs.append(Rung(f"tau={tau:g}", shared, tau, after=(rungs[-1].name,), prior=prior))
+        rungs.append(Rung(f"tau={tau:g}", shared, tau, after=after, prior=prior))
+        after = (rungs[-1].name,)
     return rungs

@@ -8,10 +8,11 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from . import _report
 from ._checks import check_params, seed_of
-from ._crossfit import cross_fit, judge_stack, settled
-from ._deadline import Deadline, rounds
+from ._crossfit import cross_fit, judge_stack
+from ._deadline import Deadline
 from ._delegation import Delegation
 from ._estimators import with_model
+from ._evidence import settled, worth_tuning
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
 from ._ladder import RungModels, Settings, climb
@@ -19,7 +20,6 @@ from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._rungs import SEPARABLE, ladder
 from ._scoring import ModelScores, public_scorer
 from ._stack import PenaltySpec, Stack
-from ._workers import effective_n_jobs
 
 __all__ = ["QNBOSearchCV"]
 
@@ -51,8 +51,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Exponent of the columns' variances in the penalties: 1 is what a ``StandardScaler`` does,
         0 leaves the columns raw; "learn" tunes it.
     adaptive : bool, default=True
-        Whether the ladder has the rung that penalises features less which already carried weight
-        in a pilot fit. It is left out where ``shrinkage`` is 0 or ``numpy.inf``.
+        Whether the ladder has the rungs that penalise features less which already carried weight
+        in a pilot fit: one where ``shrinkage`` is a number, none where it is 0 or ``numpy.inf``.
     codata : array-like of shape (n_features, n_covariates), default=None
         What is known of the features (p-values of an earlier study, distances, frequencies).
     unpenalized : sequence of columns, or mapping {column: penalty}, default=None
@@ -82,7 +82,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         rungs without departures a tenth; a hundredth where no cross-fit and no prior guards. The
         default is ``30 / sqrt(n)`` times as large for ``shrinkage="cv"`` and n < 900 rows.
     max_time : float, default=None
-        Seconds that the tuning may take, shared among the climb on all folds and the cross-fits;
+        Seconds that the tuning may take, shared among the cross-fits and the climb on all folds;
         what a part leaves goes to those behind it. When they are over, the best so far is kept,
         with a warning. Every part ends the step it is in, and the scan of its first rung; the
         refit on all rows (``refit_time_``) comes on top.
@@ -115,8 +115,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
         ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` a
-        split ends at a clearly worse rung with departures, whose score freer ones have there; over
-        K folds or random splits the cross-fit ends where no other rung promises more (then NaN).
+        split ends at a worse rung with departures, whose score freer ones have there; those that
+        do not pay anywhere are left out. Over K folds or random splits the cross-fit ends where no
+        other rung promises more (then NaN).
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
@@ -266,21 +267,27 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         sharp = not self._guarded and all(rung.tau in (0, np.inf) for rung in rungs)
         how = sharp, not self._guarded, self._guarded, seed_of(self)
         settings = Settings(self.method, self.max_iter, self.tol, *how)
-        climbing = deadline.part(1 + self._n_rounds(len(given.tuning.train)))
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
         stack = given.tuning.stack(source, spec, precise=settings.sharp)
-        with progress.climb(len(rungs)):
-            fits = list(climb(stack, rungs, replace(settings, seconds=climbing.left), progress))
-        believed = judged = judge_stack(stack, fits, scoring)
+        judged, reached = None, len(rungs)
+        if self._guarded:
+            todo = cross_fit(
+                source, stack, rungs, settings, given.tuning, scoring, self.n_jobs, deadline
+            )
+            kept, judged = self._cross_fitted(todo, given, scoring, progress)
+            reached = worth_tuning(judged, scoring)
+            if reached < len(rungs):
+                progress.say(1, f"rungs freer than {rungs[reached - 1].name} are left out")
+        with progress.climb(reached):
+            limited = replace(settings, seconds=deadline.left)
+            fits = list(climb(stack, rungs[:reached], limited, progress))
+        believed = judge_stack(stack, fits, scoring)
         fits = [fit.bare() for fit in fits]
-        kept = range(len(judged))
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
-            kept, judged = self._cross_fitted(
-                given, source, stack, rungs, settings, fits, scoring, progress, deadline
-            )
             believed = given.tuning.beside(believed, kept)
-        fits = fits[: min(len(j.names) for j in judged)]
+        else:
+            kept, judged = range(len(believed)), believed
         params = self._params(given, source, spec, stack, fits)
         n_splits = len(given.tuning.train)
         table = _report.tabulate(self, fits, params, judged, believed, kept, n_splits)
@@ -298,16 +305,12 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             found["_classes"] = given.target.classes
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
-        return found, fits, {"n_rungs": len(rungs), "late": _report.late(fits, judged)}
+        n_rungs = len(rungs) if any(one.missing for one in judged) else reached
+        return found, fits, {"n_rungs": n_rungs, "late": _report.late(fits, judged)}
 
-    def _cross_fitted(
-        self, given, source, stack, rungs, settings, fits, scoring, progress, deadline
-    ):
+    def _cross_fitted(self, todo, given, scoring, progress):
         """Every fold's rows judging rungs that were tuned without them."""
-        hints = {fit.rung.name: fit.pairs for fit in fits if np.isfinite(fit.rung.tau)}
         n_folds = len(given.tuning.train)
-        work = source, stack, rungs[: len(fits)], settings, hints, given.tuning
-        todo = cross_fit(*work, scoring, self.n_jobs, deadline)
         judged, may_end = [], scoring is None and given.tuning.exchangeable
         for k in range(n_folds):
             if may_end and settled(judged):
@@ -342,19 +345,15 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         departures = spec.labels is not None and taus.get("taus") != (np.inf,)
         n_codata = 0 if spec.codata is None else spec.codata.shape[1]
         # unguarded, the adaptive rung can do harm, and without a prior it is redundant
-        adaptive = bool(self.adaptive) and self.shrinkage not in (0, np.inf)
+        adaptive = 0 if self.shrinkage in (0, np.inf) else int(self.adaptive)
         return ladder(
             scale=self.scale,
-            adaptive=adaptive,
+            adaptive=adaptive * (2 if self._guarded else 1),
             departures=departures,
             n_codata=n_codata,
             level_prior=SEPARABLE if self._guarded and family == "logistic" else None,
             **taus,
         )
-
-    def _n_rounds(self, n_folds):
-        """Parts behind the climb, one after another, that share the time."""
-        return rounds(n_folds, effective_n_jobs(self.n_jobs)) if self._guarded else 0
 
     def _params(self, given, source, spec, stack, fits):
         """Parameters of each rung's model on all rows, settable on the refitted estimator."""

@@ -324,7 +324,8 @@ class LooStack(Stack):
 
     def pilot(self, fit):
         if fit.rung.name not in self._known:
-            problem = self.pilots.problem(self.reference())
+            phi = None if fit.base is None else self.pilot(fit.base)
+            problem = self.pilots.problem(self.reference(), phi)
             pilot, _ = QNBO(tol=1e-6).fit_lower(problem, fit.theta)
             self._known[fit.rung.name] = self.pilots.phi(pilot.point)
         return self._known[fit.rung.name]

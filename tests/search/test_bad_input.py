@@ -423,7 +423,7 @@ def test_a_search_that_fools_itself_is_told():
     rng = np.random.default_rng(0)
     X, noise = rng.normal(size=(60, 100)), rng.normal(size=60)
     y = noise + X[:, :5].sum(axis=1)
-    settings = {"cv": 4, "scale": 1, "adaptive": False}
+    settings = {"cv": 8, "scale": 1, "adaptive": False}
     freest = QNBOSearchCV(Ridge(), refit=lambda table: len(table["rung"]) - 1, **settings)
     with pytest.warns(UserWarning, match="rung 'tau=.*' scored .*trust the latter.*'shared'"):
         freest.fit(X, y)

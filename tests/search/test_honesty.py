@@ -1,11 +1,7 @@
 """What is tuned without a fold does not know the fold's rows."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.stats import norm
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
@@ -45,43 +41,6 @@ def test_penalties_tuned_without_a_fold_do_not_depend_on_its_targets(seed, monke
     other[: len(y) // FOLDS] = y[: len(y) // FOLDS][::-1]  # of the same mean and spread
     first, second = (penalties_without_first_fold(X, t, monkeypatch) for t in (y, other))
     np.testing.assert_allclose(first, second, rtol=1e-6)
-
-
-def judged(losses):
-    n = losses.shape[1]
-    return crossfit.Judged(("a", "b"), np.arange(n), np.ones(n), losses, {}, np.zeros(2), 0.0)
-
-
-@pytest.mark.parametrize("alike", [False, True])
-def test_folds_that_disagree_settle_nothing(alike):
-    """Rows of a fold may be alike; then their number says little, and the folds' does."""
-    noise = np.random.default_rng(0).normal(size=(2, 1000))
-    gaps = (0.7, 0.02) if alike else (0.35, 0.37)
-    folds = [
-        judged(np.stack([np.ones(1000), 1.0 + gap + 0.1 * rows]))
-        for gap, rows in zip(gaps, noise, strict=True)
-    ]
-    assert crossfit.settled(folds) is not alike
-
-
-@pytest.mark.parametrize("gap, error", [(0.0, 0.1), (0.1, 0.1), (0.3, 0.1), (2.0, 0.01)])
-def test_what_choosing_now_may_cost_is_that_of_a_normal_difference(gap, error):
-    want, _ = quad(lambda z: -z * norm.pdf(z, gap, error), gap - 40 * error, 0.0, epsabs=0.0)
-    got = crossfit._opportunity_cost(np.array([gap]), np.array([error]))
-    np.testing.assert_allclose(got, want if gap < 40 * error else 0.0, rtol=1e-6, atol=1e-200)
-
-
-def test_many_rungs_that_may_be_ahead_settle_less_than_one():
-    rng = np.random.default_rng(0)
-    rungs = 1.0 + np.r_[np.zeros((1, 2000)), 0.1 * rng.normal(size=(8, 2000))]
-    rungs[1:] += 2e-3 - rungs[1:].mean(axis=1, keepdims=True) + 1.0  # each behind by as much
-
-    def folds(n):
-        halves = np.split(rungs[:n], 2, axis=1)
-        return [replace(judged(half), names=tuple("abcdefghi"[:n])) for half in halves]
-
-    assert crossfit.settled(folds(2))
-    assert not crossfit.settled(folds(9))
 
 
 @pytest.mark.parametrize("as_list", [False, True])

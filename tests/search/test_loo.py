@@ -139,10 +139,12 @@ def test_the_ladder_is_cross_fitted_on_default_folds(model, rows):
     folds = QNBOSearchCV(model, cv=5).fit(*rows)
     assert search.n_splits_ == 5
     assert sorted(search.cv_results_) == sorted(folds.cv_results_)
-    assert list(search.cv_results_["rung"]) == list(folds.cv_results_["rung"])
+    rungs = [list(one.cv_results_["rung"]) for one in (search, folds)]
+    both = min(map(len, rungs))  # how far freedom pays may differ
+    assert rungs[0][:both] == rungs[1][:both] and both >= 5
     assert "split4_test_score" in search.cv_results_
     # the same rows judge, so the scores can be compared
-    assert_allclose(table_scores(search), table_scores(folds), rtol=0.4)
+    assert_allclose(table_scores(search)[:both], table_scores(folds)[:both], rtol=0.4)
 
 
 def test_believed_scores_are_those_of_left_out_rows():
@@ -156,8 +158,9 @@ def test_believed_scores_are_those_of_left_out_rows():
         assert_allclose(believed, score.mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("twice", [False, True])
 @pytest.mark.parametrize("model", [Ridge(), LogisticRegression()])
-def test_a_pilot_has_not_seen_the_rows_that_its_penalties_are_judged_on(model):
+def test_a_pilot_has_not_seen_the_rows_that_its_penalties_are_judged_on(model, twice):
     y = Y if isinstance(model, Ridge) else (Y > np.median(Y)).astype(int)
     search = QNBOSearchCV(model, cv="loo")
 
@@ -166,9 +169,10 @@ def test_a_pilot_has_not_seen_the_rows_that_its_penalties_are_judged_on(model):
         source = given.source(True)
         spec, _ = search._spec(source, given.kind.model)
         stack = given.tuning.stack(source, spec, precise=True)
-        return stack.pilot(
-            SimpleNamespace(rung=Rung("simple"), theta=np.zeros(3 + X.shape[1]))
-        ), given.tuning
+        simple = SimpleNamespace(rung=Rung("simple"), theta=np.zeros(3 + X.shape[1]), base=None)
+        theta = np.r_[0.0, 0.0, 0.5, np.zeros(X.shape[1])]
+        second = SimpleNamespace(rung=Rung("second"), theta=theta, base=simple)
+        return (stack.pilot(second) if twice else stack.pilot(simple)), given.tuning
 
     before, tuning = pilots(y)
     own = tuning.valid[0]

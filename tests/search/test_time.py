@@ -58,10 +58,10 @@ def climbs(monkeypatch, clock):
     """The seconds that each climb is given; each takes two of them, fitting one rung."""
     given = []
 
-    def climb(stack, rungs, settings, *rest, **hints):
+    def climb(stack, rungs, settings, *progress):
         given.append(settings.seconds)
         clock.time += 2.0
-        yield from real(stack, rungs, settings, *rest, **hints)
+        yield from real(stack, rungs, settings, *progress)
 
     real = _search.climb
     monkeypatch.setattr(_search, "climb", climb)
@@ -73,15 +73,15 @@ def searched(**settings):
     return QNBOSearchCV(Ridge(), penalty="shared", adaptive=False, **settings).fit(X, Y)
 
 
-def test_cross_fits_share_what_the_climb_leaves(climbs):
+def test_each_climb_has_a_share_of_what_those_before_leave(climbs):
     searched(cv=4, max_time=102.0)
-    # a fifth for the climb, which takes two; then a quarter of 100, a third of 98, ...
+    # a fifth for the first fold, which takes two seconds; then a quarter of 100, a third of 98, ...
     np.testing.assert_allclose(climbs, [102 / 5, 100 / 4, 98 / 3, 96 / 2, 94])
 
 
 def test_workers_side_by_side_are_given_more(climbs):
     searched(cv=4, max_time=90.0, n_jobs=2)
-    assert climbs[0] == 90.0 / 3  # the climb, and two rounds of two cross-fits
+    assert climbs[0] == 90.0 / 3  # two rounds of two cross-fits, and the climb
     assert len(climbs) == 5 and min(climbs[1:]) > 90.0 / 5
 
 
@@ -95,12 +95,12 @@ def test_without_a_limit_climbs_have_none(climbs):
     assert climbs == [None] * 4
 
 
-def test_cross_fits_leave_out_rungs_that_the_climb_did_not_reach(monkeypatch):
+def test_rungs_that_a_fold_did_not_reach_are_left_out(monkeypatch):
     seen = []
 
-    def two(stack, rungs, settings, *rest, **hints):
+    def two(stack, rungs, settings, *progress):
         seen.append(len(rungs))
-        for fit, _ in zip(real(stack, rungs, settings, **hints), range(2)):
+        for fit, _ in zip(real(stack, rungs, settings, *progress), range(2)):
             yield fit
 
     real = _search.climb

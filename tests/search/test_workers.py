@@ -73,6 +73,7 @@ def test_workers_route_metadata(backend):
     np.testing.assert_allclose(model.best_score_, wanted.best_score_, rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:rung .* scored:UserWarning")
 def test_scores_do_not_depend_on_the_number_of_threads():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 150)) * np.exp(rng.normal(size=150))

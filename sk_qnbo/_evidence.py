@@ -1,0 +1,121 @@
+"""What judged rows tell of the rungs: which are worse, and when enough is known."""
+
+import numpy as np
+from scipy.special import ndtr, stdtrit
+
+from ._results import standard_errors
+
+# with fewer judged rows a standard error says little
+_FEWEST_ROWS = 8
+# part of the loss beyond which few rows need no test: what follows has more freedom still
+_MUCH = 0.1
+# judged rows and folds from which on the cross-fit may be over before its last fold; and the rows
+# of one fold that may say without a test that a rung is no better
+_ENOUGH_ROWS, _ENOUGH_FOLDS = 500, 2
+# part of the loss, or of its standard error, that is not worth another fold
+_NEGLIGIBLE, _UNSEEN = 2e-3, 1 / 30
+# probability below one standard error
+_ONE_ERROR = ndtr(1.0)
+# draws of the differences of the rungs from the best
+_DRAWS = 10_000
+
+
+def is_worse(judged, level=0.98):
+    """Whether the newest rung is behind the best; where rows are few, by much or by a t-test."""
+    n_rows = len(judged.rows)
+    if n_rows < _FEWEST_ROWS:
+        return False
+    best = int(np.argmax(judged.scores["score"]))
+    error = standard_errors(judged.losses[[-1]] - judged.losses[[best]], judged.weights)[0]
+    lowest = -judged.scores["score"][best]
+    gap = -judged.scores["score"][-1] - lowest
+    enough = 0.0 if n_rows >= _ENOUGH_ROWS else _MUCH * lowest
+    return gap > min(stdtrit(n_rows - 1, level) * error, enough)
+
+
+def settled(judged):
+    """Whether the folds so far tell which rung to choose.
+
+    They do where taking the best one is expected to cost no more than a negligible part of the
+    loss, or of what is not known of it: the expected opportunity cost (after Chick and Inoue, "New
+    two-stage and sequential procedures for selecting the best simulated system", Operations
+    Research 49, 2001; they bound it by a sum over rungs, which counts the same cost several times
+    where rungs are alike). An error is that of rows or that of folds, whichever is larger, in case
+    rows of a fold are alike. Only splitters of independent rows ask (``FoldTuning.exchangeable``).
+    """
+    judged = [one for one in judged if one is not None]
+    if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
+        return False
+    losses, weights, best = _pooled(judged, candidates(judged))
+    behind, errors = _behind(judged, losses, weights, best, _ONE_ERROR)
+    lowest = losses[best] @ weights / weights.sum()
+    cost = _opportunity_cost(behind, errors, _correlation(losses - losses[best], weights))
+    unseen = standard_errors(losses[[best]], weights)[0]
+    return bool(cost <= max(_NEGLIGIBLE * abs(lowest), _UNSEEN * unseen))
+
+
+def candidates(judged, level=0.98):
+    """How many rungs, from the first, may still be chosen; folds are taken in their order.
+
+    Not those with departures at the end that are clearly worse on the rows of all folds so far.
+    Once out, always out: so nothing depends on how many folds are tuned side by side.
+    """
+    n_rungs = min(len(one.names) for one in judged)
+    for n_folds in range(_ENOUGH_FOLDS, len(judged) + 1):
+        known = judged[:n_folds]
+        losses, weights, best = _pooled(known, n_rungs)
+        behind, bounds = _behind(known, losses, weights, best, level)
+        while n_rungs > known[0].n_simple and behind[n_rungs - 1] > bounds[n_rungs - 1]:
+            n_rungs -= 1
+    return n_rungs
+
+
+def worth_tuning(judged, scoring):
+    """How many rungs to tune on all folds, behind the cross-fit; scorers of the user see all."""
+    n_rungs = min(len(one.names) for one in judged)
+    if scoring is not None:
+        return n_rungs
+    return min(candidates(judged), max(one.n_tuned for one in judged))
+
+
+def _pooled(judged, n_rungs):
+    """Losses of all judged rows, their weights, and the index of the best rung."""
+    losses = np.concatenate([one.losses[:n_rungs] for one in judged], axis=1)
+    weights = np.concatenate([one.weights for one in judged])
+    return losses, weights, int(np.argmin(losses @ weights))
+
+
+def _behind(judged, losses, weights, best, level):
+    """By how much rungs are behind the best, and Student's bounds of that: of rows or of folds.
+
+    Folds are few, so that their spread is uncertain itself.
+    """
+    behind = losses - losses[best]
+    of_rows = stdtrit(losses.shape[1] - 1, level) * standard_errors(behind, weights)
+    of_folds = stdtrit(len(judged) - 1, level) * _between_folds(judged, behind)
+    return behind @ weights / weights.sum(), np.maximum(of_rows, of_folds)
+
+
+def _opportunity_cost(gap, error, correlation):
+    """Expected amount by which the least of normal variables of mean ``gap >= 0`` is below zero."""
+    values, vectors = np.linalg.eigh(correlation)
+    normal = np.random.default_rng(0).standard_normal((_DRAWS, len(gap)))
+    drawn = error * (normal @ (vectors * np.sqrt(np.maximum(values, 0.0))).T)
+    return float(np.maximum(-gap - np.concatenate([drawn, -drawn]), 0.0).max(axis=1).mean())
+
+
+def _correlation(values, weights):
+    """Weighted correlations of rows of ``values``; zero for one that is constant."""
+    apart = values - (values @ weights / weights.sum())[:, None]
+    covariance = (apart * weights) @ apart.T
+    spread = np.sqrt(np.diag(covariance))
+    spread[spread == 0.0] = np.inf
+    return covariance / spread / spread[:, None]
+
+
+def _between_folds(judged, values):
+    """Standard errors of the means of rows ``(n_rungs, n_rows)``, from the folds' own means."""
+    ends = np.cumsum([len(one.rows) for one in judged])[:-1]
+    parts, weights = np.split(values, ends, axis=1), [one.weights for one in judged]
+    means = [part @ w / w.sum() for part, w in zip(parts, weights, strict=True)]
+    return standard_errors(np.stack(means, axis=1), np.array([w.sum() for w in weights]))
