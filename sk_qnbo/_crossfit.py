@@ -16,7 +16,7 @@ from .problems import LOSSES
 
 @dataclass(frozen=True)
 class Judged:
-    """Every rung's model of one fold, judged on the rows that the fold left out.
+    """Rungs' models of one fold, judged on the rows that the fold left out.
 
     Attributes
     ----------
@@ -57,11 +57,29 @@ class Judged:
         return int((self.fit_seconds > 0).sum())
 
 
-def judge_fold(folds, design, fold, fits, W, alpha, scoring):
-    """Judge models ``W (n_rungs, n_outputs, n_columns)`` on the validation rows of one fold."""
-    begun = time.perf_counter()
+def joined(parts):
+    """One judgement of several rungs, from those of each on the same rows."""
+
+    def all_of(name):
+        return np.concatenate([getattr(one, name) for one in parts])
+
+    return replace(
+        parts[0],
+        names=sum((one.names for one in parts), ()),
+        losses=all_of("losses"),
+        scores={m: np.concatenate([one.scores[m] for one in parts]) for m in parts[0].scores},
+        fit_seconds=all_of("fit_seconds"),
+        score_seconds=float(np.mean([one.score_seconds for one in parts])),
+        late=sum((one.late for one in parts), ()),
+        n_simple=sum(one.n_simple for one in parts),
+    )
+
+
+def judge_fold(stack, fold, fit, W, alpha, scoring):
+    """Judge a rung's model ``W (n_outputs, n_columns)`` on the validation rows of one fold."""
+    begun, folds = time.perf_counter(), stack.folds
     judged = np.flatnonzero(folds.valid[fold] > 0)
-    coef, intercept = design.raw(W, fold)
+    coef, intercept = stack.design.raw(W[None], fold)
     raw = _predict(folds.take(fold, judged), coef) + intercept[:, :, None]
     losses = _user_losses(folds, judged, raw)
     coef = coef * folds.units.target
@@ -69,21 +87,21 @@ def judge_fold(folds, design, fold, fits, W, alpha, scoring):
     weights = folds.valid[fold][judged]
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
-        scores = scoring(folds, fold, judged, coef, intercept, alpha)
-    return _told(fits, folds.index[judged], weights, losses, scores, begun)
+        scores = scoring(folds, fold, judged, coef, intercept, [alpha])
+    return _told(fit, folds.index[judged], weights, losses, scores, begun)
 
 
-def _told(fits, rows, weights, losses, scores, begun):
+def _told(fit, rows, weights, losses, scores, begun):
     return Judged(
-        tuple(fit.rung.name for fit in fits),
+        (fit.rung.name,),
         rows,
         weights,
         losses,
         scores,
-        np.array([fit.seconds for fit in fits]),
-        (time.perf_counter() - begun) / len(fits),
-        tuple(fit.rung.name for fit in fits if fit.late and fit.seconds > 0),
-        max(sum(np.isinf(fit.rung.tau) for fit in fits), 1),
+        np.array([fit.seconds]),
+        time.perf_counter() - begun,
+        (fit.rung.name,) if fit.late else (),
+        int(np.isinf(fit.rung.tau)),
     )
 
 
@@ -101,41 +119,39 @@ def _predict(X, coef):
     return np.asarray(X @ coef.reshape(R * C, d).T).T.reshape(R, C, -1)
 
 
-def judge_stack(stack, fits, scoring=None):
-    """What the search believed while it tuned: every rung judged on its own folds.
+def tune_and_judge(stack, rungs, settings, scoring, progress):
+    """Tune rungs on a stack; their fits, and what is believed of them: a Judged for each fold.
 
-    Under leave-one-out there is one judgement, of every row as predicted without it.
+    Under leave-one-out there is one judgement, of every row as predicted without it. Rungs are
+    judged one by one, as their coefficients fill the memory.
     """
+    fits, believed = [], []
+    for fit in climb(stack, rungs, settings, progress):
+        believed.append(_judge_stack(stack, fit, scoring))
+        fits.append(fit.bare())
+    return fits, [joined(parts) for parts in zip(*believed, strict=True)]
+
+
+def _judge_stack(stack, fit, scoring):
     if stack.left_out:
-        return [_judge_left_out(stack, fits, scoring)]
-    W = [fit.result.point.W for fit in fits]
-    n_folds = len(stack.folds.train)
-    alpha = [[None] * n_folds] * len(fits)
-    if scoring is not None:  # scorers see models, and these their penalties
-        alpha = [stack.raw_alpha(fit) for fit in fits]
-    out = []
-    for k in range(n_folds):
-        models = [(w[k], a[k]) for w, a in zip(W, alpha, strict=True)]
-        out.append(_judge_all(stack, k, fits, models, scoring))
-    return out
+        return [_judge_left_out(stack, fit, scoring)]
+    W = fit.result.point.W
+    # scorers see models, and these their penalties
+    alpha = [None] * len(W) if scoring is None else stack.raw_alpha(fit)
+    return [judge_fold(stack, k, fit, W[k], alpha[k], scoring) for k in range(len(W))]
 
 
-def _judge_left_out(stack, fits, scoring):
-    """Every rung judged by its predictions of each row without it."""
+def _judge_left_out(stack, fit, scoring):
+    """A rung judged by its predictions of each row without it."""
     begun, folds = time.perf_counter(), stack.folds
     judged = np.flatnonzero(folds.valid[0] > 0)
-    raw = np.stack([stack.predictions(fit) for fit in fits])[..., judged]
+    raw = stack.predictions(fit)[None][..., judged]
     losses, weights = _user_losses(folds, judged, raw), folds.valid[0][judged]
     scores = {"score": -(losses @ weights) / weights.sum()}
     if scoring is not None:
         outside = raw * folds.units.target + np.reshape(folds.units.center, (-1, 1))
         scores = scoring.of_predictions(outside, folds.index[judged])
-    return _told(fits, folds.index[judged], weights, losses, scores, begun)
-
-
-def _judge_all(stack, fold, fits, models, scoring):
-    W, alpha = np.stack([W for W, _ in models]), [alpha for _, alpha in models]
-    return judge_fold(stack.folds, stack.design, fold, fits, W, alpha, scoring)
+    return _told(fit, folds.index[judged], weights, losses, scores, begun)
 
 
 def fit_outer(source, main, rungs, settings, tuning, outer, scoring, deadline, n_parts):
@@ -151,20 +167,17 @@ def fit_outer(source, main, rungs, settings, tuning, outer, scoring, deadline, n
         return None
     own = tuning.train[[outer]], tuning.valid[[outer]]
     one = Stack(source.folds(*own, tuned.folds.names), main.spec, main)
-    models_of = RungModels(one, tuned.reference(), settings.method)
-    fits, models = [], []
+    models = RungModels(one, tuned.reference(), settings.method)
+    parts = []
     tol = settings.tol * (_COARSER if tuned.large else 1.0)
     for fit in climb(tuned, rungs, replace(settings, tol=tol, seconds=mine.left)):
-        fits.append(fit.bare())
-        models.append((models_of.coefficients(fit), models_of.alpha(fit)))
-        if scoring is None and np.isfinite(fit.rung.tau):
-            if is_worse(_judge_all(one, 0, fits, models, None)):
-                rest = rungs[len(fits) :]
-                fits += [replace(fit, rung=rung, seconds=0.0) for rung in rest]
-                models += [models[-1]] * len(rest)
-                break
-    judged = _judge_all(one, 0, fits, models, scoring)
-    return replace(judged, missing=len(rungs) - len(fits))
+        W, alpha = models.coefficients(fit), models.alpha(fit)
+        parts.append(judge_fold(one, 0, fit, W, alpha, scoring))
+        if scoring is None and np.isfinite(fit.rung.tau) and is_worse(joined(parts)):
+            as_this = replace(parts[-1], fit_seconds=np.zeros(1), late=())
+            parts += [replace(as_this, names=(rung.name,)) for rung in rungs[len(parts) :]]
+            break
+    return replace(joined(parts), missing=len(rungs) - len(parts))
 
 
 # how much earlier the rungs of a fold end where an estimate is dear: what that leaves is below

@@ -8,14 +8,14 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from . import _report
 from ._checks import check_params, seed_of
-from ._crossfit import cross_fit, judge_stack
+from ._crossfit import cross_fit, tune_and_judge
 from ._deadline import Deadline
 from ._delegation import Delegation
 from ._estimators import with_model
 from ._evidence import settled, worth_tuning
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
-from ._ladder import RungModels, Settings, climb
+from ._ladder import RungModels, Settings
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._rungs import SEPARABLE, ladder
 from ._scoring import ModelScores, public_scorer
@@ -280,9 +280,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
                 progress.say(1, f"rungs freer than {rungs[reached - 1].name} are left out")
         with progress.climb(reached):
             limited = replace(settings, seconds=deadline.left)
-            fits = list(climb(stack, rungs[:reached], limited, progress))
-        believed = judge_stack(stack, fits, scoring)
-        fits = [fit.bare() for fit in fits]
+            fits, believed = tune_and_judge(stack, rungs[:reached], limited, scoring, progress)
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
             believed = given.tuning.beside(believed, kept)

@@ -137,6 +137,6 @@ def test_freedom_that_does_not_pay_is_not_tuned_on_all_rows():
     assert list(table["rung"]) == [*rungs, *(r for r in ("tau=10", "tau=1") if r not in rungs)]
     for key in ("n_iter", "split0_test_score"):
         np.testing.assert_allclose(table[key][: len(rungs)], one.cv_results_[key], rtol=1e-12)
-    assert table["mean_test_score"][len(rungs) :].max() < scored.best_score_
+    assert table["mean_test_score"][len(rungs) :].max() < 0.998 * scored.best_score_
     for key in ("mean_test_score", "se_test_score", "mean_fold_score"):
         np.testing.assert_array_equal(one.cv_results_[key], two.cv_results_[key])

@@ -21,17 +21,17 @@ def made(seed, n=80, d=40):
 
 def penalties_without_first_fold(X, y, monkeypatch):
     """Log penalties of every rung, tuned without the rows of fold 0."""
-    seen, real = [], crossfit._judge_all
+    seen, real = [], crossfit.judge_fold
 
-    def spy(stack, fold, fits, models, scoring):
-        if models[0][1] is not None:  # in the climb on all folds only scorers ask for them
-            seen.append(np.log([alpha for _, alpha in models]))
-        return real(stack, fold, fits, models, scoring)
+    def spy(stack, fold, fit, W, alpha, scoring):
+        if len(stack.folds.train) == 1:  # not in the climb on all folds
+            seen.append(np.log(alpha))
+        return real(stack, fold, fit, W, alpha, scoring)
 
     with monkeypatch.context() as patch:
-        patch.setattr(crossfit, "_judge_all", spy)
-        QNBOSearchCV(Ridge(), penalty="shared", cv=FOLDS).fit(X, y)
-    return seen[0]
+        patch.setattr(crossfit, "judge_fold", spy)
+        search = QNBOSearchCV(Ridge(), penalty="shared", cv=FOLDS).fit(X, y)
+    return np.stack(seen[: len(search.cv_results_["rung"])])
 
 
 @pytest.mark.parametrize("seed", [40, 41, 42, 43])

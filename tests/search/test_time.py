@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from sk_qnbo import QNBOSearchCV, _crossfit, _deadline, _search
+from sk_qnbo import QNBOSearchCV, _crossfit, _deadline
 from sk_qnbo._deadline import Deadline, rounds
 
 X, Y = load_diabetes(return_X_y=True)
@@ -63,8 +63,7 @@ def climbs(monkeypatch, clock):
         clock.time += 2.0
         yield from real(stack, rungs, settings, *progress)
 
-    real = _search.climb
-    monkeypatch.setattr(_search, "climb", climb)
+    real = _crossfit.climb
     monkeypatch.setattr(_crossfit, "climb", climb)
     return given
 
@@ -103,8 +102,7 @@ def test_rungs_that_a_fold_did_not_reach_are_left_out(monkeypatch):
         for fit, _ in zip(real(stack, rungs, settings, *progress), range(2)):
             yield fit
 
-    real = _search.climb
-    monkeypatch.setattr(_search, "climb", two)
+    real = _crossfit.climb
     monkeypatch.setattr(_crossfit, "climb", two)
     with pytest.warns(ConvergenceWarning, match="max_time=100 s was over after 2 of 3 rungs; the"):
         search = searched(cv=3, max_time=100.0)
@@ -112,7 +110,7 @@ def test_rungs_that_a_fold_did_not_reach_are_left_out(monkeypatch):
 
 
 def test_rungs_cut_short_in_a_cross_fit_are_told(climbs, monkeypatch):
-    monkeypatch.setattr(_search, "climb", without_limit(_search.climb))
+    monkeypatch.setattr(_crossfit, "climb", without_limit(_crossfit.climb))
     with pytest.warns(ConvergenceWarning) as seen:
         search = searched(cv=3, max_time=1e-9)
     assert len(seen) == 1
@@ -121,8 +119,10 @@ def test_rungs_cut_short_in_a_cross_fit_are_told(climbs, monkeypatch):
 
 
 def without_limit(climb):
-    def unlimited(stack, rungs, settings, progress):
-        return climb(stack, rungs, type(settings)(sharp=settings.sharp), progress)
+    def unlimited(stack, rungs, settings, *progress):
+        if progress:  # the climb on all folds
+            settings = type(settings)(sharp=settings.sharp)
+        return climb(stack, rungs, settings, *progress)
 
     return unlimited
 
