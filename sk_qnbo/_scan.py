@@ -74,6 +74,8 @@ def _own(problem, theta, memory, settings):
 # rows have flatter ones, 3e-4, that are good enough); part of the loss by which that may be worse,
 # and of the slopes that it must keep
 _FLAT, _NEARLY, _STEEP = 1e-4, 1e-2, 0.9
+# columns a row below which useless features cost next to nothing, about as much of the loss
+_USELESS = 1e-3
 
 
 def rise(stack, problem, theta, memory, settings):
@@ -92,8 +94,10 @@ def rise(stack, problem, theta, memory, settings):
     value : float
         Upper value of the level that was given.
 
-    None where no level is higher so.
+    None where no level is higher so, or where useless features cost too little to look for one.
     """
+    if not settings.sharp and stack.spec.n_features < _USELESS * stack.n_rows:
+        return None
     begun, (method, known) = time.perf_counter(), _walker(settings)
     walked = memory if known and memory is not None else method.start(problem, theta)
     seen, risen = method.estimate(problem, theta, walked), None

@@ -1,11 +1,15 @@
 """What a search costs, in products with X: the gains of the engine, held."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, make_regression
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from sk_qnbo import QNBOSearchCV
+from sk_qnbo._ladder import Settings
+from sk_qnbo._scan import rise
 
 # measured, and a tenth more: products of the climb on all folds at the end of each rung
 LOGISTIC = {
@@ -48,3 +52,10 @@ def wide():
 def test_products_with_x_do_not_grow(case, limits):
     spent = products(*case())
     assert all(spent[rung] <= limit for rung, limit in limits.items()), spent
+
+
+def test_many_rows_look_for_no_better_place_to_begin():
+    stack = SimpleNamespace(spec=SimpleNamespace(n_features=3), n_rows=4000.0)
+    assert rise(stack, None, None, None, Settings()) is None  # nothing is estimated
+    with pytest.raises(AttributeError):  # a free search does
+        rise(stack, None, np.zeros(3), None, Settings(sharp=True))
