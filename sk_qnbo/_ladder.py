@@ -189,11 +189,11 @@ _FEW_PAIRS = 3
 def _known(stack, rung, done, before):
     """Curvature of the upper level that is known before a rung begins.
 
-    With departures that of the rung before, of the same penalty model. A pair of one
-    shared coefficient says little of another's scale, so without departures what other rungs have
+    With departures, or the same shared coefficients, that of the rung before. A pair of one
+    shared coefficient says little of another's scale, so else what other rungs have
     learnt, and the difference of two, serves only where an estimate is dear.
     """
-    if np.isfinite(rung.tau):
+    if np.isfinite(rung.tau) or (before is not None and before.rung.free == rung.free):
         return before.pairs
     found = [done[name] for name in rung.after if name in done] if stack.large else []
     between = zip(found, found[1:], strict=False)
