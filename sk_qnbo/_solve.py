@@ -3,7 +3,15 @@
 import numpy as np
 
 from .methods import QNBO
-from .problems import LOSSES, LinearProblem, LogLinearPenalty, linear_data
+from .methods.qnbo import QNBOMemory
+from .problems import (
+    LOSSES,
+    LinearProblem,
+    LogLinearPenalty,
+    RowSpaceProblem,
+    linear_data,
+    row_space_pays,
+)
 from .problems.design import Design
 
 # penalties beyond this are infinite for every purpose, and products with them must not overflow
@@ -48,15 +56,19 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
         center, scale = _location(targets, weights, fit_intercept)
         targets = (targets - center[:, None]) / scale[:, None]
     design = Design.of(X, weights[None] > 0, fit_intercept)
-    problem = _problem(design, targets, loss, alpha, weights)
-    method = QNBO(tol=tol, max_iter=max_iter, n_refine=0, n_pairs=_N_PAIRS)
-    fit, _ = method.fit_lower(problem, np.zeros(0))
-    W = fit.point.W
+    W, n_iter, residual = None, 0, np.inf
+    for problem in _problems(design, targets, loss, alpha, weights):
+        if residual <= tol or n_iter >= max_iter:
+            break
+        method = QNBO(tol=tol, max_iter=max_iter - n_iter, n_refine=0, n_pairs=_N_PAIRS)
+        begin = None if W is None else QNBOMemory(problem.at(W.reshape(1, -1)))
+        fit, _ = method.fit_lower(problem, np.zeros(0), begin)
+        W, n_iter, residual = fit.point.W, n_iter + fit.n_iter, fit.residual
     if loss == "softmax":  # a shift of all classes alike changes no prediction
         W = W - W.mean(axis=1, keepdims=True)
     coef, intercept = (part[0] for part in design.raw(W))
     coef, intercept = coef * scale[:, None], intercept * scale + center
-    return coef, intercept, max(fit.n_iter, 1), fit.residual
+    return coef, intercept, max(n_iter, 1), residual
 
 
 def _location(targets, weights, fit_intercept):
@@ -69,10 +81,17 @@ def _location(targets, weights, fit_intercept):
     return center, np.where(constant | (scale == 0.0), 1.0, scale)
 
 
-def _problem(design, targets, loss, alpha, weights):
-    """A stack of one lower problem whose penalties stand still; nothing is judged."""
+def _problems(design, targets, loss, alpha, weights):
+    """Stacks of one lower problem whose penalties stand still; nothing is judged.
+
+    Where but a diagonal start matrix is affordable vectors as long as the rows take a fraction of
+    the steps, but may miss the last digits; the columns find these from there.
+    """
     alpha = np.minimum(alpha / design.scale[0] ** 2, _LARGEST)
     stand_still = np.zeros((1, design.n_features, 0))
     penalty = LogLinearPenalty(stand_still.sum(axis=2), stand_still, fixed=alpha)
     data = linear_data(design.rows, LOSSES[loss](targets), weights[None], None)
-    return LinearProblem(data, penalty, intercept=design.intercept)
+    problem = LinearProblem(data, penalty, intercept=design.intercept)
+    if problem.start_plan.kind == "diagonal" and row_space_pays(data, alpha, design.intercept):
+        yield RowSpaceProblem(data, penalty, intercept=design.intercept)
+    yield problem

@@ -13,7 +13,7 @@ import numpy as np
 from ..curvature import CURVATURES, STARTS
 from ..curvature.base import dot
 from ..solvers.linear_systems import REFINEMENTS
-from ..solvers.quasi_newton import PATIENCE, quasi_newton
+from ..solvers.quasi_newton import Patience, quasi_newton
 from .base import Estimate, Method
 
 # part of the upper value that a fit may owe: corrected for it, the error is its square
@@ -192,7 +192,7 @@ class QNBO(Method):
         plan, n_iter = self._plan(problem), 0
         patience = plan.patience
         point, start, pairs = problem.carry(theta, memory.point), memory.start, memory.pairs
-        lowest, since = np.inf, 0
+        standing = Patience(problem.unit)
         while True:
             if start is None:
                 start = STARTS[plan.kind](problem, point, shared=plan.shared, full=plan.full)
@@ -202,9 +202,8 @@ class QNBO(Method):
             allowed = allowed if plan.constant else min(patience, allowed)
             fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
             n_iter += fit.n_iter
-            better = fit.residual < 0.9 * lowest
-            lowest, since = (fit.residual, 0) if better else (lowest, since + fit.n_iter)
-            ended = fit.n_iter < allowed or n_iter >= self.max_iter or since >= PATIENCE
+            ended = standing.is_over(fit.residual, fit.value, fit.n_iter)
+            ended = ended or fit.n_iter < allowed or n_iter >= self.max_iter
             if fit.converged or ended:
                 return start, fit, n_iter
             point, start = fit.point, None

@@ -15,6 +15,7 @@ class LowerFit:
     Attributes
     ----------
     point : point of the problem
+    value : ndarray of shape (n_stack,)
     gradient : ndarray of shape (n_stack, n_lower)
     curvature : Curvature
         With the pairs of this solve: ready to serve the adjoint.
@@ -26,6 +27,7 @@ class LowerFit:
     """
 
     point: object
+    value: np.ndarray
     gradient: np.ndarray
     curvature: object
     residual: float
@@ -33,8 +35,30 @@ class LowerFit:
     converged: bool
 
 
-# steps without progress of the worst residual after which a solve is given up
+# steps without progress after which a solve is given up
 PATIENCE = 30
+# part of the fall that the lowest residual promises in one step, and of the value, that is progress
+_PROMISED, _ROUNDING = 0.25, 1e-12
+
+
+class Patience:
+    """Whether a solve stands where it is, as it does when it has reached what rounding leaves.
+
+    With a rough start matrix the residual may rise for many steps while the value falls.
+    """
+
+    def __init__(self, unit):
+        self.unit, self.lowest, self.before, self.since = unit, np.inf, np.inf, 0
+
+    def is_over(self, residual, value, n_steps=1):
+        """After more steps, from the worst residual and the values ``(n_stack,)`` now."""
+        enough = np.maximum(_PROMISED * self.lowest**2 * self.unit, _ROUNDING * np.abs(value))
+        better = residual < 0.9 * self.lowest
+        if better or (self.before - value > enough).any():
+            self.lowest, self.before, self.since = min(residual, self.lowest), value, 0
+        else:
+            self.since += n_steps
+        return self.since >= PATIENCE
 
 
 def _direction(curvature, gradient):
@@ -53,14 +77,13 @@ def quasi_newton(problem, theta, point, curvature, tol, max_iter):
     """Minimise every lower problem from ``point`` until its residual is at most ``tol``."""
     value, gradient = problem.lower(theta, point)
     step, slope = _direction(curvature, gradient)
-    n_iter, stalled, lowest, since = 0, False, np.inf, 0
+    n_iter, stalled, patience = 0, False, Patience(problem.unit)
     while True:
         residual = np.sqrt(np.maximum(-slope, 0.0) / problem.unit)
         worst = float(residual.max())
-        lowest, since = (worst, 0) if worst < 0.9 * lowest else (lowest, since + 1)
-        stalled = stalled or since >= PATIENCE  # rounding keeps it where it is
+        stalled = patience.is_over(worst, value) or stalled
         if worst <= tol or n_iter >= max_iter or stalled:
-            return LowerFit(point, gradient, curvature, worst, n_iter, worst <= tol)
+            return LowerFit(point, value, gradient, curvature, worst, n_iter, worst <= tol)
         step = np.where((residual > 0.01 * tol)[:, None], step, 0.0)
         new, t = backtrack(problem, theta, problem.line(point, step), value, dot(step, gradient))
         stalled = not t.any()
