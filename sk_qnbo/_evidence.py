@@ -14,13 +14,13 @@ _MUCH = 0.1
 _ENOUGH_ROWS, _ENOUGH_FOLDS = 500, 2
 # part of the loss, or of its standard error, that is not worth another fold
 _NEGLIGIBLE, _UNSEEN = 2e-3, 1 / 30
-# probability below one standard error
-_ONE_ERROR = ndtr(1.0)
+# probabilities below a bound of rows, and of folds: one standard error, and clearly worse
+_ONE_ERROR, _CLEARLY = (ndtr(1.0), ndtr(1.0)), (0.98, 0.9)
 # draws of the differences of the rungs from the best
 _DRAWS = 10_000
 
 
-def is_worse(judged, level=0.98):
+def is_worse(judged):
     """Whether the newest rung is behind the best; where rows are few, by much or by a t-test."""
     n_rows = len(judged.rows)
     if n_rows < _FEWEST_ROWS:
@@ -30,7 +30,7 @@ def is_worse(judged, level=0.98):
     lowest = -judged.scores["score"][best]
     gap = -judged.scores["score"][-1] - lowest
     enough = 0.0 if n_rows >= _ENOUGH_ROWS else _MUCH * lowest
-    return gap > min(stdtrit(n_rows - 1, level) * error, enough)
+    return gap > min(stdtrit(n_rows - 1, _CLEARLY[0]) * error, enough)
 
 
 def settled(judged):
@@ -54,17 +54,19 @@ def settled(judged):
     return bool(cost <= max(_NEGLIGIBLE * abs(lowest), _UNSEEN * unseen))
 
 
-def candidates(judged, level=0.98):
+def candidates(judged):
     """How many rungs, from the first, may still be chosen; folds are taken in their order.
 
-    Not those with departures at the end that are clearly worse on the rows of all folds so far.
-    Once out, always out: so nothing depends on how many folds are tuned side by side.
+    Not those with departures at the end that are clearly worse on the rows of all folds so far, or
+    have twice the loss (of a few rows, mostly: then no test tells). Once out, always out: so
+    nothing depends on how many folds are tuned side by side.
     """
     n_rungs = min(len(one.names) for one in judged)
     for n_folds in range(_ENOUGH_FOLDS, len(judged) + 1):
         known = judged[:n_folds]
         losses, weights, best = _pooled(known, n_rungs)
-        behind, bounds = _behind(known, losses, weights, best, level)
+        behind, bounds = _behind(known, losses, weights, best, _CLEARLY)
+        bounds = np.minimum(bounds, losses[best] @ weights / weights.sum())
         while n_rungs > known[0].n_simple and behind[n_rungs - 1] > bounds[n_rungs - 1]:
             n_rungs -= 1
     return n_rungs
@@ -85,14 +87,14 @@ def _pooled(judged, n_rungs):
     return losses, weights, int(np.argmin(losses @ weights))
 
 
-def _behind(judged, losses, weights, best, level):
+def _behind(judged, losses, weights, best, levels):
     """By how much rungs are behind the best, and Student's bounds of that: of rows or of folds.
 
     Folds are few, so that their spread is uncertain itself.
     """
     behind = losses - losses[best]
-    of_rows = stdtrit(losses.shape[1] - 1, level) * standard_errors(behind, weights)
-    of_folds = stdtrit(len(judged) - 1, level) * _between_folds(judged, behind)
+    of_rows = stdtrit(losses.shape[1] - 1, levels[0]) * standard_errors(behind, weights)
+    of_folds = stdtrit(len(judged) - 1, levels[1]) * _between_folds(judged, behind)
     return behind @ weights / weights.sum(), np.maximum(of_rows, of_folds)
 
 

@@ -79,11 +79,11 @@ def test_what_is_far_below_the_noise_of_the_loss_is_settled():
     assert evidence.settled(folds) == (evidence.standard_errors(folds[0].losses)[1] < 1e-3)
 
 
-def three(gap, n_rows=100, spread=1.0, seed=0):
+def three(gap, n_rows=100, spread=1.0, seed=0, loss=10.0):
     """A fold's losses of a simple rung and two with departures, the last behind by a gap."""
     noise = np.random.default_rng(seed).normal(size=(3, n_rows))
     noise -= noise.mean(axis=1, keepdims=True)
-    losses = 1.0 + np.array([[0.0], [0.0], [gap]]) + spread * noise
+    losses = loss + np.array([[0.0], [0.0], [gap]]) + spread * noise
     return replace(judged(losses), names=("adaptive", "tau=10", "tau=1"))
 
 
@@ -101,6 +101,9 @@ def test_folds_that_disagree_throw_out_nothing():
     assert evidence.candidates(apart) == 3
     alike = [three(gap, seed=k) for k, gap in enumerate((2.2, 2.0, 2.1))]
     assert evidence.candidates(alike) == 2
+    # but for losses beyond all: few rows have them, so that no test tells
+    folds = [three(gap, seed=k, loss=1.0) for k, gap in enumerate((0.2, 6.0))]
+    assert evidence.candidates(folds) == 2
 
 
 def test_what_is_out_stays_out():
@@ -121,7 +124,7 @@ def test_rungs_that_no_fold_tuned_are_not_tuned_on_all():
     (0.01, 100, False), (0.5, 100, True), (0.11, 9, True), (0.09, 9, False), (5.0, 7, False),
 ])  # fmt: skip
 def test_how_much_worse_ends_the_climb_of_a_fold(gap, n_rows, worse):
-    fold = three(gap, n_rows)
+    fold = three(gap, n_rows, loss=1.0)
     means = fold.losses.mean(axis=1)
     assert evidence.is_worse(replace(fold, scores={"score": -means})) == worse
 
