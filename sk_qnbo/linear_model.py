@@ -34,7 +34,8 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
         The most steps of the solver.
     tol : float, default=1e-8
         The solver stops when the predictions will still change by at most this: root mean square
-        over the rows, relative to the standard deviation of the targets.
+        over the rows, relative to the standard deviation of the targets. Beyond ten times that
+        there is a ``ConvergenceWarning``.
 
     Attributes
     ----------
@@ -137,7 +138,7 @@ class MultiPenaltyLogisticRegression(MultiPenaltyClassifier):
         The most steps of the solver.
     tol : float, default=1e-8
         The solver stops when the decision function will still change by at most this: root mean
-        square over the rows.
+        square over the rows. Beyond ten times that there is a ``ConvergenceWarning``.
 
     Attributes
     ----------
@@ -235,7 +236,8 @@ class MultiPenaltyRidgeClassifier(MultiPenaltyClassifier):
         The most steps of the solver.
     tol : float, default=1e-8
         The solver stops when the predictions will still change by at most this: root mean square
-        over the rows, relative to the standard deviation of the targets.
+        over the rows, relative to the standard deviation of the targets. Beyond ten times that
+        there is a ``ConvergenceWarning``.
 
     Attributes
     ----------

@@ -669,3 +669,27 @@ def test_stopping_short_is_a_warning_with_figures():
         model.fit(X, y)
     assert model.n_iter_ == 1
     assert np.isfinite(model.coef_).all()
+
+
+def words(n, d):
+    """Counts of words, most of them rare, and not centred: the hard case of a diagonal start."""
+    rng = np.random.default_rng(0)
+    X = sparse.csr_matrix(
+        (rng.random((n, d)) < np.minimum(0.3, 12.0 / np.arange(1, d + 1))).astype(float)
+    )
+    z = X @ (rng.normal(size=d) * (rng.random(d) < 0.1))
+    return X, (z - z.mean() + rng.logistic(size=n) > 0).astype(int)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1e-2, "uneven"])
+@pytest.mark.parametrize("n, d", [(3000, 1600), (1600, 2500)])
+@pytest.mark.parametrize("model", [MultiPenaltyLogisticRegression, MultiPenaltyRidge])
+def test_many_sparse_columns_are_fitted_to_the_end(model, n, d, alpha):
+    """Where no factor is affordable; the residual may rise for a while."""
+    X, y = words(n, d)
+    alpha = np.exp(np.random.default_rng(1).uniform(-5, 5, d)) if alpha == "uneven" else alpha
+    fitted = model(alpha=alpha, max_iter=3000).fit(X, y)
+    coef, z = fitted.coef_.ravel(), X @ fitted.coef_.ravel() + fitted.intercept_
+    left = (z if model is MultiPenaltyRidge else expit(z)) - y
+    assert np.abs(X.T @ left + alpha * coef).max() < 1e-6 * np.abs(X.T @ (y - y.mean())).max()
+    assert abs(left.mean()) < 1e-7
