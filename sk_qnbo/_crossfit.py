@@ -185,7 +185,7 @@ def fit_outer(source, main, rungs, settings, tuning, outer, scoring, deadline, n
 _COARSER = 3.0
 
 
-def cross_fit(source, main, rungs, settings, tuning, scoring, n_jobs, deadline):
+def cross_fit(source, main, rungs, settings, tuning, scoring, early, n_jobs, deadline):
     """Climb the ladder once without each fold; yields a Judged, or None, as they are done.
 
     Rungs that are no :func:`candidates` any more are not tuned without later folds. Each of the
@@ -201,6 +201,8 @@ def cross_fit(source, main, rungs, settings, tuning, scoring, n_jobs, deadline):
     settings : Settings
     tuning : FoldTuning
     scoring : ModelScores or None
+    early : bool
+        Whether some folds speak for all.
     n_jobs : int or None
     deadline : Deadline
     """
@@ -208,7 +210,8 @@ def cross_fit(source, main, rungs, settings, tuning, scoring, n_jobs, deadline):
 
     def tasks():
         for k in range(n_folds):
-            left = rungs[: candidates(known)] if known and scoring is None else rungs
+            # a copy, as joblib asks for tasks in a thread of its own
+            left = rungs[: candidates(tuple(known), early)] if known else rungs
             n_parts = 1 + rounds(n_folds, n_workers) - k // n_workers
             yield source, main, left, settings, tuning, k, scoring, deadline, n_parts
 

@@ -46,69 +46,99 @@ def settled(judged):
     judged = [one for one in judged if one is not None]
     if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
         return False
-    losses, weights, best = _pooled(judged, candidates(judged))
+    losses, weights, best = _pooled(judged, candidates(judged, early=True))
+    largest = float(np.abs(losses).max())
+    if not np.isfinite(largest):
+        return False
+    losses = losses / (largest or 1.0)  # or squares of large ones would overflow
     behind, errors = _behind(judged, losses, weights, best, _ONE_ERROR)
-    lowest = losses[best] @ weights / weights.sum()
     cost = _opportunity_cost(behind, errors, _correlation(losses - losses[best], weights))
     unseen = standard_errors(losses[[best]], weights)[0]
-    return bool(cost <= max(_NEGLIGIBLE * abs(lowest), _UNSEEN * unseen))
+    return bool(cost <= max(_NEGLIGIBLE * abs(losses[best] @ weights), _UNSEEN * unseen))
 
 
-def candidates(judged):
+def reached(judged):
+    """How many rungs all folds have reached."""
+    return min(len(one.names) for one in judged)
+
+
+def candidates(judged, early, finally_=False):
     """How many rungs, from the first, may still be chosen; folds are taken in their order.
 
-    Not those with departures at the end that are clearly worse on the rows of all folds so far, or
+    Not those with departures at the end that are clearly worse on the rows of the folds so far, or
     have twice the loss (of a few rows, mostly: then no test tells). Once out, always out: so
     nothing depends on how many folds are tuned side by side.
+
+    Parameters
+    ----------
+    judged : sequence of Judged
+    early : bool
+        Whether some folds speak for all: after two, four, eight and so on, as to look often is to
+        be fooled often.
+    finally_ : bool
+        Whether these are all folds.
     """
-    n_rungs = min(len(one.names) for one in judged)
-    for n_folds in range(_ENOUGH_FOLDS, len(judged) + 1):
+    n_rungs = reached(judged)
+    looks = [2**k for k in range(1, len(judged).bit_length())] if early else []
+    for n_folds in (*looks, len(judged)) if finally_ else looks:
         known = judged[:n_folds]
         losses, weights, best = _pooled(known, n_rungs)
+        if n_folds < _ENOUGH_FOLDS or len(weights) < _FEWEST_ROWS:
+            continue
         behind, bounds = _behind(known, losses, weights, best, _CLEARLY)
-        bounds = np.minimum(bounds, losses[best] @ weights / weights.sum())
+        bounds = np.minimum(bounds, losses[best] @ weights)
         while n_rungs > known[0].n_simple and behind[n_rungs - 1] > bounds[n_rungs - 1]:
             n_rungs -= 1
     return n_rungs
 
 
-def worth_tuning(judged, scoring):
-    """How many rungs to tune on all folds, behind the cross-fit; scorers of the user see all."""
-    n_rungs = min(len(one.names) for one in judged)
-    if scoring is not None:
-        return n_rungs
-    return min(candidates(judged), max(one.n_tuned for one in judged))
+def worth_tuning(judged, early):
+    """How many rungs to tune on all folds, behind the cross-fit."""
+    return min(candidates(judged, early, finally_=True), max(one.n_tuned for one in judged))
+
+
+def wanted(judged, n_rungs):
+    """How many rungs would have been tuned on all folds without a limit on time."""
+    cut = reached(judged)
+    given = min(len(one.names) + one.missing for one in judged)
+    return given if n_rungs == cut < given else n_rungs
 
 
 def _pooled(judged, n_rungs):
-    """Losses of all judged rows, their weights, and the index of the best rung."""
+    """Losses of all judged rows, their weights, and the index of the best rung.
+
+    Folds count alike, as in the score that chooses; the weights sum to one.
+    """
     losses = np.concatenate([one.losses[:n_rungs] for one in judged], axis=1)
-    weights = np.concatenate([one.weights for one in judged])
+    weights = np.concatenate([one.weights / one.weights.sum() for one in judged]) / len(judged)
     return losses, weights, int(np.argmin(losses @ weights))
 
 
 def _behind(judged, losses, weights, best, levels):
     """By how much rungs are behind the best, and Student's bounds of that: of rows or of folds.
 
-    Folds are few, so that their spread is uncertain itself.
+    Folds are few, so that their spread is uncertain itself; rows that several folds judge
+    (repeated splits) count once.
     """
     behind = losses - losses[best]
+    repeats = losses.shape[1] / len(np.unique(np.concatenate([one.rows for one in judged])))
     of_rows = stdtrit(losses.shape[1] - 1, levels[0]) * standard_errors(behind, weights)
     of_folds = stdtrit(len(judged) - 1, levels[1]) * _between_folds(judged, behind)
-    return behind @ weights / weights.sum(), np.maximum(of_rows, of_folds)
+    return behind @ weights, np.sqrt(repeats) * np.maximum(of_rows, of_folds)
 
 
 def _opportunity_cost(gap, error, correlation):
     """Expected amount by which the least of normal variables of mean ``gap >= 0`` is below zero."""
     values, vectors = np.linalg.eigh(correlation)
     normal = np.random.default_rng(0).standard_normal((_DRAWS, len(gap)))
-    drawn = error * (normal @ (vectors * np.sqrt(np.maximum(values, 0.0))).T)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T  # whatever the vectors' signs
+    drawn = error * (normal @ root)
     return float(np.maximum(-gap - np.concatenate([drawn, -drawn]), 0.0).max(axis=1).mean())
 
 
 def _correlation(values, weights):
     """Weighted correlations of rows of ``values``; zero for one that is constant."""
-    apart = values - (values @ weights / weights.sum())[:, None]
+    apart = values - (values @ weights)[:, None]
     covariance = (apart * weights) @ apart.T
     spread = np.sqrt(np.diag(covariance))
     spread[spread == 0.0] = np.inf
@@ -120,4 +150,4 @@ def _between_folds(judged, values):
     ends = np.cumsum([len(one.rows) for one in judged])[:-1]
     parts, weights = np.split(values, ends, axis=1), [one.weights for one in judged]
     means = [part @ w / w.sum() for part, w in zip(parts, weights, strict=True)]
-    return standard_errors(np.stack(means, axis=1), np.array([w.sum() for w in weights]))
+    return standard_errors(np.stack(means, axis=1))

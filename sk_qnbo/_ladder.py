@@ -9,7 +9,7 @@ import numpy as np
 from ._bounds import at_bounds
 from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
-from ._scan import level_bounds, rise, scan
+from ._scan import level_bounds, may_rise, rise, scan
 from ._stack import ADAPTIVE, LEVEL, SCALE
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
@@ -87,6 +87,12 @@ class RungFit:
         """Whether the limit on time cut it short."""
         return "max_time" in self.result.message
 
+    def as_pilot(self):
+        """The same with its fits, but without what a climb would go on with."""
+        base = None if self.base is None else self.base.bare()
+        result = replace(self.result, w=None, memory=None)
+        return replace(self, base=base, pairs=(), result=result)
+
     def bare(self):
         """The same without its fits and what only the next rung wants: those fill the memory."""
         base = None if self.base is None else self.base.bare()
@@ -129,10 +135,11 @@ def _tune(stack, reference, rung, done, settings, progress):
     before = min(
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
     )
-    base = before if rung.pilot else getattr(before, "base", None)
+    base = before.as_pilot() if rung.pilot else getattr(before, "base", None)
     phi = None if base is None else stack.pilot(base)
     bears = resolve_method(settings.method).coordinates
-    problem = stack.problem(reference, phi, rung, _log_likelihood_unit(stack, done), bears)
+    unit = _log_likelihood_unit(stack, done)
+    problem = stack.problem(reference, phi, rung, unit, bears)
     theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
     known = known or _known(stack, rung, done, before)
     how = {
@@ -147,7 +154,9 @@ def _tune(stack, reference, rung, done, settings, progress):
         return box, _minimized(problem, theta, memory, settings, bounds=box, max_time=left, **how)
 
     departing = np.isfinite(rung.tau) and np.isinf(before.rung.tau)
-    risen = rise(stack, problem, theta, memory, settings) if departing else None
+    risen = None
+    if departing and may_rise(stack, before.value, unit, settings):
+        risen = rise(stack, problem, theta, memory, settings)
     box, result = run(theta, memory) if risen is None else run(*risen[:2])
     if risen is not None and result.value > risen[2]:  # it did not pay
         box, result = run(theta, memory)

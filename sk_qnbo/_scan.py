@@ -74,7 +74,7 @@ def _own(problem, theta, memory, settings):
 # rows have flatter ones, 3e-4, that are good enough); part of the loss by which that may be worse,
 # and of the slopes that it must keep
 _FLAT, _NEARLY, _STEEP = 1e-4, 1e-2, 0.9
-# columns a row below which useless features cost next to nothing, about as much of the loss
+# part of the loss that useless features may cost
 _USELESS = 1e-3
 
 
@@ -94,10 +94,8 @@ def rise(stack, problem, theta, memory, settings):
     value : float
         Upper value of the level that was given.
 
-    None where no level is higher so, or where useless features cost too little to look for one.
+    None where no level is higher so.
     """
-    if not settings.sharp and stack.spec.n_features < _USELESS * stack.n_rows:
-        return None
     begun, (method, known) = time.perf_counter(), _walker(settings)
     walked = memory if known and memory is not None else method.start(problem, theta)
     seen, risen = method.estimate(problem, theta, walked), None
@@ -115,6 +113,15 @@ def rise(stack, problem, theta, memory, settings):
         return None
     theta, walked = risen
     return theta, walked if known else _own(problem, theta, walked, settings), value
+
+
+def may_rise(stack, value, unit, settings):
+    """Whether to look for a better place at all: useless features may cost too little.
+
+    Each costs about half a log-likelihood over all rows, which are worth ``unit`` in the loss.
+    """
+    cost = 0.5 * unit * stack.spec.n_features / stack.n_rows
+    return settings.sharp or cost > _USELESS * abs(value)
 
 
 def _slope(problem, seen):

@@ -12,7 +12,7 @@ from ._crossfit import cross_fit, tune_and_judge
 from ._deadline import Deadline
 from ._delegation import Delegation
 from ._estimators import with_model
-from ._evidence import settled, worth_tuning
+from ._evidence import reached, settled, wanted, worth_tuning
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
 from ._ladder import RungModels, Settings
@@ -74,7 +74,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         ``sample_weight``; ``score`` is then the estimator's own.
     refit : bool, str or callable, default=True
         Whether to refit on all rows; the name of the metric that chooses if there are several;
-        or what returns the row of ``cv_results_`` to use (there is no ``best_score_`` then).
+        or what returns the row of ``cv_results_`` to use (there is no ``best_score_`` then; give
+        ``scoring`` for a table of all rungs).
     max_iter : int, default=100
         Steps of the penalties on one rung, at most.
     tol : float, default=1e-4
@@ -116,7 +117,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
         ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` a
         split ends at a worse rung with departures, whose score freer ones have there; those that
-        do not pay anywhere are left out. Over K folds or random splits the cross-fit ends where no
+        are clearly worse are left out. Over K folds or random splits the cross-fit ends where no
         other rung promises more (then NaN).
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
@@ -269,18 +270,18 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         settings = Settings(self.method, self.max_iter, self.tol, *how)
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
         stack = given.tuning.stack(source, spec, precise=settings.sharp)
-        judged, reached = None, len(rungs)
+        judged, n_rungs = None, len(rungs)
         if self._guarded:
-            todo = cross_fit(
-                source, stack, rungs, settings, given.tuning, scoring, self.n_jobs, deadline
-            )
-            kept, judged = self._cross_fitted(todo, given, scoring, progress)
-            reached = worth_tuning(judged, scoring)
-            if reached < len(rungs):
-                progress.say(1, f"rungs freer than {rungs[reached - 1].name} are left out")
-        with progress.climb(reached):
+            early = scoring is None and given.tuning.exchangeable
+            work = source, stack, rungs, settings, given.tuning, scoring, early
+            todo = cross_fit(*work, self.n_jobs, deadline)
+            kept, judged = self._cross_fitted(todo, len(given.tuning.train), early, progress)
+            n_rungs = worth_tuning(judged, early) if scoring is None else reached(judged)
+            if n_rungs < reached(judged):
+                progress.say(1, f"rungs freer than {rungs[n_rungs - 1].name} do not pay")
+        with progress.climb(n_rungs):
             limited = replace(settings, seconds=deadline.left)
-            fits, believed = tune_and_judge(stack, rungs[:reached], limited, scoring, progress)
+            fits, believed = tune_and_judge(stack, rungs[:n_rungs], limited, scoring, progress)
         metric = _report.deciding_metric(self, believed)
         if self._guarded:
             believed = given.tuning.beside(believed, kept)
@@ -303,23 +304,22 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             found["_classes"] = given.target.classes
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
-        n_rungs = len(rungs) if any(one.missing for one in judged) else reached
-        return found, fits, {"n_rungs": n_rungs, "late": _report.late(fits, judged)}
+        told = {"n_rungs": wanted(judged, n_rungs), "late": _report.late(fits, judged)}
+        return found, fits, told
 
-    def _cross_fitted(self, todo, given, scoring, progress):
+    def _cross_fitted(self, todo, n_folds, early, progress):
         """Every fold's rows judging rungs that were tuned without them."""
-        n_folds = len(given.tuning.train)
-        judged, may_end = [], scoring is None and given.tuning.exchangeable
+        judged = []
         for k in range(n_folds):
-            if may_end and settled(judged):
+            if early and settled(judged):
                 progress.say(1, f"cross-fit settled by {k} of {n_folds} folds")
                 break
             with progress.part(f"cross-fit without fold {k}"):
                 judged.append(next(todo))
+            if judged[-1] is not None:  # scores that do not serve are told before more is tuned
+                _report.deciding_metric(self, judged[-1:])
         todo.close()
-        kept, judged = _report.usable(judged)
-        _report.deciding_metric(self, judged)
-        return kept, judged
+        return _report.usable(judged)
 
     def _spec(self, source, model):
         """The penalty model, and the attributes that tell of its groups."""

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from sk_qnbo import QNBOSearchCV
 from sk_qnbo._ladder import Settings
-from sk_qnbo._scan import rise
+from sk_qnbo._scan import may_rise
 
 # measured, and a tenth more: products of the climb on all folds at the end of each rung
 LOGISTIC = {
@@ -56,6 +56,7 @@ def test_products_with_x_do_not_grow(case, limits):
 
 def test_many_rows_look_for_no_better_place_to_begin():
     stack = SimpleNamespace(spec=SimpleNamespace(n_features=3), n_rows=4000.0)
-    assert rise(stack, None, None, None, Settings()) is None  # nothing is estimated
-    with pytest.raises(AttributeError):  # a free search does
-        rise(stack, None, np.zeros(3), None, Settings(sharp=True))
+    assert not may_rise(stack, 0.5, 1.0, Settings())
+    assert may_rise(stack, 0.5, 1.0, Settings(sharp=True))  # a free search always does
+    assert may_rise(stack, 0.05, 1.0, Settings())  # a small log loss feels them
+    assert not may_rise(stack, 0.05, 0.1, Settings())  # a squared one is in units of itself

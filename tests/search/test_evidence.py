@@ -1,6 +1,7 @@
 """What judged rows tell: which rungs are worse, and when enough is known."""
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -13,10 +14,19 @@ import sk_qnbo._evidence as evidence
 from sk_qnbo import QNBOSearchCV
 from sk_qnbo._crossfit import Judged
 
+ROWS = count()
 
-def judged(losses):
+
+def judged(losses, weights=None):
     n = losses.shape[1]
-    return Judged(("a", "b"), np.arange(n), np.ones(n), losses, {}, np.zeros(2), 0.0)
+    rows = np.array([next(ROWS) for _ in range(n)])
+    weights = np.ones(n) if weights is None else weights
+    return Judged(("a", "b"), rows, weights, losses, {}, np.zeros(2), 0.0)
+
+
+def kept(folds, early=True):
+    """Candidates when these folds are judged, and some speak for all."""
+    return evidence.candidates(folds, early)
 
 
 @pytest.mark.parametrize("alike", [False, True])
@@ -76,7 +86,7 @@ def test_what_is_far_below_the_noise_of_the_loss_is_settled():
     assert evidence.settled(folds)
     even = np.full(2000, rows.mean())
     folds = [judged(half) for half in np.split(np.stack([even, other - rows + even]), 2, axis=1)]
-    assert evidence.settled(folds) == (evidence.standard_errors(folds[0].losses)[1] < 1e-3)
+    assert not evidence.settled(folds)
 
 
 def three(gap, n_rows=100, spread=1.0, seed=0, loss=10.0):
@@ -84,47 +94,98 @@ def three(gap, n_rows=100, spread=1.0, seed=0, loss=10.0):
     noise = np.random.default_rng(seed).normal(size=(3, n_rows))
     noise -= noise.mean(axis=1, keepdims=True)
     losses = loss + np.array([[0.0], [0.0], [gap]]) + spread * noise
-    return replace(judged(losses), names=("adaptive", "tau=10", "tau=1"))
+    return replace(judged(losses), names=("adaptive", "tau=10", "tau=1"), fit_seconds=np.ones(3))
 
 
 def test_a_rung_that_is_clearly_worse_is_no_candidate():
-    assert evidence.candidates([three(9.0)]) == 3  # one fold does not decide for all
-    assert evidence.candidates([three(9.0, seed=k) for k in range(2)]) == 2
-    assert evidence.candidates([three(0.1, seed=k) for k in range(2)]) == 3
+    assert kept([three(9.0)]) == 3  # one fold does not decide for all
+    assert kept([three(9.0, seed=k) for k in range(2)]) == 2
+    assert kept([three(0.1, seed=k) for k in range(2)]) == 3
     # rungs without departures stay, whatever their losses
-    simple = [replace(three(9.0, seed=k), n_simple=3) for k in range(2)]
-    assert evidence.candidates(simple) == 3
+    assert kept([replace(three(9.0, seed=k), n_simple=3) for k in range(2)]) == 3
+    # no test where rows are a handful, and those that folds judge again are no more rows
+    assert kept([three(9.0, n_rows=3, seed=k) for k in range(2)]) == 3
+    again = three(0.25, seed=1)
+    assert kept([again, replace(three(0.25, seed=2), rows=again.rows)]) == 3
+    assert kept([again, three(0.25, seed=2)]) == 2
 
 
 def test_folds_that_disagree_throw_out_nothing():
-    apart = [three(gap, seed=k) for k, gap in enumerate((0.2, 6.0, 0.1))]
-    assert evidence.candidates(apart) == 3
-    alike = [three(gap, seed=k) for k, gap in enumerate((2.2, 2.0, 2.1))]
-    assert evidence.candidates(alike) == 2
+    apart = [three(gap, seed=k) for k, gap in enumerate((1.0, 3.0))]
+    assert kept(apart) == 3  # two errors of two folds, which Student allows
+    assert kept([three(gap, seed=k) for k, gap in enumerate((1.9, 2.1))]) == 2
     # but for losses beyond all: few rows have them, so that no test tells
-    folds = [three(gap, seed=k, loss=1.0) for k, gap in enumerate((0.2, 6.0))]
-    assert evidence.candidates(folds) == 2
+    assert kept([three(gap, seed=k, loss=1.0) for k, gap in enumerate((0.2, 6.0))]) == 2
 
 
-def test_what_is_out_stays_out():
+def test_what_is_out_stays_out_and_looks_are_few():
     """Or the number of workers would count: folds tuned side by side know more than one by one."""
-    folds = [three(9.0), three(9.0, seed=1), *(three(-40.0, seed=k) for k in range(2, 6))]
-    assert evidence.candidates(folds) == 2
+    early = [three(9.0, seed=k, loss=100.0) for k in range(2)]
+    late = [three(-40.0, seed=k, loss=100.0) for k in range(2, 6)]
+    assert kept([*early, *late]) == 2
+    worse_at_three = [three(-0.5), three(0.5, seed=1), three(9.0, seed=2), three(-9.0, seed=3)]
+    assert kept(worse_at_three) == 3
+
+
+def test_folds_of_rows_that_may_be_alike_are_judged_together():
+    folds = [three(9.0, seed=k, loss=100.0) for k in range(2)]
+    folds += [three(-40.0, seed=k, loss=100.0) for k in range(2, 6)]
+    assert evidence.candidates(folds, early=False) == evidence.worth_tuning(folds, False) == 3
+    assert evidence.worth_tuning(folds[:2], False) == 2
+    # folds count alike, as in the score that chooses, whatever their sizes
+    large = three(3.0, n_rows=1000)
+    small = [three(-3.5, n_rows=20, seed=k) for k in range(1, 4)]
+    assert evidence.worth_tuning([large, *small], False) == 3
 
 
 def test_rungs_that_no_fold_tuned_are_not_tuned_on_all():
     fold = replace(three(0.0), fit_seconds=np.array([1.0, 1.0, 0.0]))
-    assert evidence.worth_tuning([fold, fold], None) == 2
-    assert evidence.worth_tuning([fold, replace(fold, fit_seconds=np.ones(3))], None) == 3
-    assert evidence.worth_tuning([three(9.0), three(9.0)], object()) == 3  # scorers see all
+    assert evidence.worth_tuning([fold, fold], True) == 2
+    assert evidence.worth_tuning([fold, replace(fold, fit_seconds=np.ones(3))], True) == 3
+    tuned = [replace(three(9.0, seed=k), fit_seconds=np.ones(3)) for k in range(3)]
+    assert evidence.worth_tuning(tuned, True) == 2
+
+
+def test_rungs_that_time_left_out_are_told_from_those_that_do_not_pay():
+    cut = replace(three(0.0), names=("adaptive",), missing=2)
+    assert evidence.wanted([three(0.0), cut], 1) == 3
+    given_less = replace(cut, missing=1)  # evidence had left out the last when this fold began
+    assert evidence.wanted([three(0.0), given_less], 1) == 2
+    assert evidence.wanted([three(0.0), three(0.0)], 2) == 2
+
+
+def test_weights_of_rows_count():
+    """A row of weight zero is none."""
+    a, b = (three(gap, seed=k, spread=3.0) for k, gap in enumerate((0.7, 1.0)))
+    rng = np.random.default_rng(0)
+    wild = 10.0 + 50.0 * rng.normal(size=(3, 40))
+    zeros = [
+        replace(
+            one,
+            rows=np.r_[one.rows, -np.arange(1, 41) - 100 * k],
+            weights=np.r_[np.ones(100), np.zeros(40)],
+            losses=np.c_[one.losses, wild],
+        )
+        for k, one in enumerate((a, b))
+    ]
+    for levels in (evidence._ONE_ERROR, (0.98, 0.9)):
+        for got, want in zip(behind(zeros, levels), behind([a, b], levels), strict=True):
+            np.testing.assert_allclose(got, want, rtol=0.02)  # the degrees of freedom
+    corr = [evidence._correlation(*evidence._pooled(folds, 3)[:2]) for folds in (zeros, [a, b])]
+    np.testing.assert_allclose(*corr, rtol=1e-10)
+
+
+def behind(folds, levels):
+    return evidence._behind(folds, *evidence._pooled(folds, 3), levels)
 
 
 @pytest.mark.parametrize("gap, n_rows, worse", [
     (-0.01, 600, False), (0.01, 600, True),  # many rows need no test
-    (0.01, 100, False), (0.5, 100, True), (0.11, 9, True), (0.09, 9, False), (5.0, 7, False),
+    (0.2, 100, False), (0.4, 100, True),  # two errors of 0.14 are beyond a t-test
+    (1.1, 9, True), (0.5, 9, False), (5.0, 7, False),  # a tenth of the loss, or too few rows
 ])  # fmt: skip
 def test_how_much_worse_ends_the_climb_of_a_fold(gap, n_rows, worse):
-    fold = three(gap, n_rows, loss=1.0)
+    fold = three(gap, n_rows)
     means = fold.losses.mean(axis=1)
     assert evidence.is_worse(replace(fold, scores={"score": -means})) == worse
 
