@@ -1,5 +1,7 @@
 """Adaptive rungs: their pilots, and the pilots of those."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
@@ -8,6 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sk_qnbo import MultiPenaltyRidge, QNBOSearchCV
 from sk_qnbo._given import Given
 from sk_qnbo._ladder import RungModels, Settings, climb
+from sk_qnbo._rungs import ladder
 from sk_qnbo._stack import ADAPTIVE, EPS_ADAPTIVE, LEVEL, SCALE, Stack
 
 CANCER = load_breast_cancer(return_X_y=True)
@@ -93,3 +96,25 @@ def test_the_second_rung_leans_further_towards_few_columns():
     assert apart[at["adaptive twice"]] > apart[at["adaptive"]] > 1.0
     score = table["mean_test_score"]
     assert score[at["adaptive twice"]] > score[at["adaptive"]] > score[at["shared"]]
+
+
+def test_pilots_of_leave_one_out_are_fitted_under_the_penalties_of_theirs():
+    X, y = MADE
+    search = QNBOSearchCV(Ridge(), cv="loo", penalty="shared")
+    given = Given.of(search, X, y, {})
+    source = given.source(True)
+    spec, _ = search._spec(source, given.kind.model)
+    stack = given.tuning.stack(source, spec, precise=True)
+    fits = list(climb(stack, search._rungs(spec, given.kind.family), Settings(sharp=True)))
+    first = fits[-1].base
+    assert first.rung.name == "adaptive" and first.theta[ADAPTIVE] > 0.1
+    models = RungModels(stack.pilots, stack.reference(), "qnbo-bfgs", tol=1e-10)
+    np.testing.assert_allclose(stack.pilot(first), models._phi(first), atol=1e-4)
+    plain = RungModels(stack.pilots, stack.reference(), "qnbo-bfgs", tol=1e-10)
+    assert np.abs(stack.pilot(first) - plain._phi(replace(first, base=None))).max() > 0.1
+
+
+def test_departures_begin_at_the_better_adaptive_rung():
+    after = {rung.name: rung.after for rung in ladder()}
+    assert after["adaptive twice"] == ("adaptive",)
+    assert after["tau=10"] == ("adaptive", "adaptive twice") and after["tau=1"] == ("tau=10",)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
-from sklearn.datasets import make_classification
-from sklearn.linear_model import LogisticRegression
+from sklearn.datasets import make_classification, make_regression
+from sklearn.linear_model import LogisticRegression, Ridge
 
+import sk_qnbo._crossfit as crossfit
 import sk_qnbo._evidence as evidence
 from sk_qnbo import QNBOSearchCV
 from sk_qnbo._crossfit import Judged
@@ -204,3 +205,48 @@ def test_freedom_that_does_not_pay_is_not_tuned_on_all_rows():
     assert table["mean_test_score"][len(rungs) :].max() < 0.998 * scored.best_score_
     for key in ("mean_test_score", "se_test_score", "mean_fold_score"):
         np.testing.assert_array_equal(one.cv_results_[key], two.cv_results_[key])
+
+
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
+def test_rungs_behind_one_that_is_worse_count_as_that_one(scoring, monkeypatch):
+    seen, real = [], crossfit.fit_outer
+    monkeypatch.setattr(crossfit, "is_worse", lambda judged: True)
+    monkeypatch.setattr(crossfit, "fit_outer", lambda *work: seen.append(real(*work)) or seen[-1])
+    X, y = make_classification(120, 30, n_informative=3, flip_y=0.2, random_state=0)
+    search = QNBOSearchCV(LogisticRegression(), cv=3, scoring=scoring).fit(X, y)
+    for fold in seen:
+        assert fold.names[-2:] == ("tau=10", "tau=1") and len(fold.names) == 7
+        assert (fold.n_simple, fold.late, fold.missing) == (5, (), 0)
+        assert fold.n_tuned == (6 if scoring is None else 7)  # scorers of the user see every rung
+        same = [np.array_equal(fold.losses[-1], fold.losses[k]) for k in (-2, -3)]
+        assert same == [scoring is None, False]
+    assert len(search.cv_results_["rung"]) == (6 if scoring is None else 7)
+
+
+def test_a_rung_that_is_out_unsettles_nothing():
+    rng = np.random.default_rng(0)
+    losses = 1.0 + 0.01 * rng.normal(size=(3, 1200))
+    losses[2] = 0.0
+    losses[2, ::100] = 210.0  # of a few rows, so that it might be ahead
+    folds = [
+        replace(judged(half), names=("adaptive", "tau=10", "tau=1"))
+        for half in np.split(losses, 2, axis=1)
+    ]
+    assert kept(folds) == 2 and evidence.settled(folds)
+    assert not evidence.settled([replace(one, n_simple=3) for one in folds])
+
+
+@pytest.mark.parametrize("factor", [1e-80, 1e80, np.nan])
+def test_losses_beyond_squaring_are_judged_all_the_same(factor):
+    folds = [three(gap, 400, seed=k) for k, gap in enumerate((0.9, 1.0))]
+    folds = [replace(one, losses=factor * (one.losses + [[0.0], [1.0], [1.0]])) for one in folds]
+    assert evidence.settled(folds) == np.isfinite(factor)
+
+
+def test_scores_that_do_not_serve_are_told_by_the_first_fold(monkeypatch):
+    tuned, real = [], crossfit.fit_outer
+    monkeypatch.setattr(crossfit, "fit_outer", lambda *work: tuned.append(0) or real(*work))
+    X, y = make_regression(60, 8, noise=30.0, random_state=0)
+    with pytest.raises(ValueError, match="scoring gives nan"):
+        QNBOSearchCV(Ridge(), cv=5, scoring=lambda model, X, y: np.nan).fit(X, y)
+    assert len(tuned) == 1
