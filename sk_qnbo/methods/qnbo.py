@@ -192,7 +192,7 @@ class QNBO(Method):
         plan, n_iter = self._plan(problem), 0
         patience = plan.patience
         point, start, pairs = problem.carry(theta, memory.point), memory.start, memory.pairs
-        standing = Patience(problem.unit)
+        standing, best = Patience(problem.unit), None
         while True:
             if start is None:
                 start = STARTS[plan.kind](problem, point, shared=plan.shared, full=plan.full)
@@ -202,9 +202,11 @@ class QNBO(Method):
             allowed = allowed if plan.constant else min(patience, allowed)
             fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
             n_iter += fit.n_iter
-            ended = standing.is_over(fit.residual, fit.value, fit.n_iter)
-            ended = ended or fit.n_iter < allowed or n_iter >= self.max_iter
-            if fit.converged or ended:
+            over = standing.is_over(fit.residual, fit.value, fit.n_iter)
+            best = best if standing.since else (start, fit)
+            if over and not fit.converged:  # what came after is rounding
+                return *best, n_iter
+            if fit.converged or fit.n_iter < allowed or n_iter >= self.max_iter:
                 return start, fit, n_iter
             point, start = fit.point, None
             if problem.coordinates_follow_theta:  # they follow the place too
