@@ -99,9 +99,10 @@ def worth_tuning(judged, early):
 
 def wanted(judged, n_rungs):
     """How many rungs would have been tuned on all folds without a limit on time."""
-    cut = reached(judged)
-    given = min(len(one.names) + one.missing for one in judged)
-    return given if n_rungs == cut < given else n_rungs
+    first = next((one for one in judged if one.missing), None)  # later folds are given fewer
+    if first is None or n_rungs < reached(judged):
+        return n_rungs
+    return len(first.names) + first.missing
 
 
 def _pooled(judged, n_rungs):
