@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ._deadline import rounds
-from ._evidence import candidates, is_worse
+from ._evidence import candidates, is_behind
 from ._ladder import RungModels, climb
 from ._stack import Stack
 from ._workers import effective_n_jobs, in_order
@@ -29,7 +29,7 @@ class Judged:
     scores : dict of ndarray of shape (n_rungs,)
         By metric, greater is better.
     fit_seconds : ndarray of shape (n_rungs,)
-        What tuning each rung took; zero where it was not tuned, as a rung before it did not pay.
+        What tuning each rung took.
     score_seconds : float
         What judging one rung took.
     late : tuple of str
@@ -50,11 +50,6 @@ class Judged:
     late: tuple = ()
     n_simple: int = 1
     missing: int = 0
-
-    @property
-    def n_tuned(self):
-        """Number of rungs that were tuned."""
-        return int((self.fit_seconds > 0).sum())
 
 
 def joined(parts):
@@ -154,12 +149,12 @@ def _judge_left_out(stack, fit, scoring):
     return _told(fit, folds.index[judged], weights, losses, scores, begun)
 
 
-def fit_outer(source, main, rungs, settings, tuning, outer, scoring, deadline, n_parts):
+def fit_outer(source, main, rungs, settings, tuning, outer, scoring, early, deadline, n_parts):
     """Tune without the rows of fold ``outer`` and judge on them; None where that is impossible.
 
-    A climb ends early at a rung with departures that is worse on those rows than a rung before it:
-    what follows has still more freedom, and counts as this one. Scorers of the user see every rung.
-    The time up to ``deadline`` is for ``n_parts`` such parts one after another.
+    Where rows are many and some folds speak for all, a climb ends ``early``: at a rung with
+    departures that is behind another on those rows, as what follows has still more freedom. The
+    time up to ``deadline`` is for ``n_parts`` such parts one after another.
     """
     mine = deadline.part(n_parts)
     tuned = tuning.stack_without(source, main, outer)
@@ -168,16 +163,15 @@ def fit_outer(source, main, rungs, settings, tuning, outer, scoring, deadline, n
     own = tuning.train[[outer]], tuning.valid[[outer]]
     one = Stack(source.folds(*own, tuned.folds.names), main.spec, main)
     models = RungModels(one, tuned.reference(), settings.method)
-    parts = []
+    parts, over = [], False
     tol = settings.tol * (_COARSER if tuned.large else 1.0)
     for fit in climb(tuned, rungs, replace(settings, tol=tol, seconds=mine.left)):
         W, alpha = models.coefficients(fit), models.alpha(fit)
         parts.append(judge_fold(one, 0, fit, W, alpha, scoring))
-        if scoring is None and np.isfinite(fit.rung.tau) and is_worse(joined(parts)):
-            as_this = replace(parts[-1], fit_seconds=np.zeros(1), late=())
-            parts += [replace(as_this, names=(rung.name,)) for rung in rungs[len(parts) :]]
+        over = early and np.isfinite(fit.rung.tau) and is_behind(joined(parts))
+        if over:
             break
-    return replace(joined(parts), missing=len(rungs) - len(parts))
+    return replace(joined(parts), missing=0 if over else len(rungs) - len(parts))
 
 
 # how much earlier the rungs of a fold end where an estimate is dear: what that leaves is below
@@ -213,7 +207,7 @@ def cross_fit(source, main, rungs, settings, tuning, scoring, early, n_jobs, dea
             # a copy, as joblib asks for tasks in a thread of its own
             left = rungs[: candidates(tuple(known), early)] if known else rungs
             n_parts = 1 + rounds(n_folds, n_workers) - k // n_workers
-            yield source, main, left, settings, tuning, k, scoring, deadline, n_parts
+            yield source, main, left, settings, tuning, k, scoring, early, deadline, n_parts
 
     with closing(in_order(fit_outer, tasks(), n_jobs)) as results:
         for judged in results:

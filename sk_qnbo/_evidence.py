@@ -7,10 +7,8 @@ from ._results import standard_errors
 
 # with fewer judged rows a standard error says little
 _FEWEST_ROWS = 8
-# part of the loss beyond which few rows need no test: what follows has more freedom still
-_MUCH = 0.1
 # judged rows and folds from which on the cross-fit may be over before its last fold; and the rows
-# of one fold that may say without a test that a rung is no better
+# of one fold that may say alone that a rung is no better
 _ENOUGH_ROWS, _ENOUGH_FOLDS = 500, 2
 # part of the loss, or of its standard error, that is not worth another fold
 _NEGLIGIBLE, _UNSEEN = 2e-3, 1 / 30
@@ -20,17 +18,10 @@ _ONE_ERROR, _CLEARLY = (ndtr(1.0), ndtr(1.0)), (0.98, 0.9)
 _DRAWS = 10_000
 
 
-def is_worse(judged):
-    """Whether the newest rung is behind the best; where rows are few, by much or by a t-test."""
-    n_rows = len(judged.rows)
-    if n_rows < _FEWEST_ROWS:
-        return False
-    best = int(np.argmax(judged.scores["score"]))
-    error = standard_errors(judged.losses[[-1]] - judged.losses[[best]], judged.weights)[0]
-    lowest = -judged.scores["score"][best]
-    gap = -judged.scores["score"][-1] - lowest
-    enough = 0.0 if n_rows >= _ENOUGH_ROWS else _MUCH * lowest
-    return gap > min(stdtrit(n_rows - 1, _CLEARLY[0]) * error, enough)
+def is_behind(judged):
+    """Whether the newest rung is behind another on so many rows of one fold that these may tell."""
+    scores = judged.scores["score"]
+    return len(judged.rows) >= _ENOUGH_ROWS and bool(scores[-1] < scores.max())
 
 
 def settled(judged):
@@ -90,11 +81,6 @@ def candidates(judged, early, finally_=False):
         while n_rungs > known[0].n_simple and behind[n_rungs - 1] > bounds[n_rungs - 1]:
             n_rungs -= 1
     return n_rungs
-
-
-def worth_tuning(judged, early):
-    """How many rungs to tune on all folds, behind the cross-fit."""
-    return min(candidates(judged, early, finally_=True), max(one.n_tuned for one in judged))
 
 
 def wanted(judged, n_rungs):

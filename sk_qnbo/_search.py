@@ -12,7 +12,7 @@ from ._crossfit import cross_fit, tune_and_judge
 from ._deadline import Deadline
 from ._delegation import Delegation
 from ._estimators import with_model
-from ._evidence import reached, settled, wanted, worth_tuning
+from ._evidence import candidates, reached, settled, wanted
 from ._features import fixed_penalties, group_labels, standard_codata
 from ._given import Given
 from ._ladder import RungModels, Settings
@@ -115,10 +115,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         Penalties fixed by ``unpenalized`` are there at their values.
     cv_results_ : dict
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
-        ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` a
-        split ends at a worse rung with departures, whose score freer ones have there; those that
-        are clearly worse are left out. Over K folds or random splits the cross-fit ends where no
-        other rung promises more (then NaN).
+        ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` rungs
+        with departures that do not pay are left out, and over K folds or random splits the
+        cross-fit ends where no other rung promises more (then NaN).
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
@@ -276,7 +275,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             work = source, stack, rungs, settings, given.tuning, scoring, early
             todo = cross_fit(*work, self.n_jobs, deadline)
             kept, judged = self._cross_fitted(todo, len(given.tuning.train), early, progress)
-            n_rungs = worth_tuning(judged, early) if scoring is None else reached(judged)
+            n_rungs = reached(judged)
+            if scoring is None:
+                n_rungs = candidates(judged, early, finally_=True)
             if n_rungs < reached(judged):
                 progress.say(1, f"rungs freer than {rungs[n_rungs - 1].name} do not pay")
         with progress.climb(n_rungs):
