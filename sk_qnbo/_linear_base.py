@@ -20,7 +20,8 @@ from ._validation import (
 )
 
 # what rounding may leave of a fit with a rough start matrix, in units of ``tol``
-_ROUNDING = 10.0
+# and whatever that is
+_ROUNDING, _LEAST = 10.0, 1e-13
 
 
 class MultiPenaltyModel(BaseEstimator):
@@ -53,7 +54,10 @@ class MultiPenaltyModel(BaseEstimator):
             self.tol,
             self.max_iter,
         )
-        if not residual <= _ROUNDING * self.tol:  # so that NaN warns too
+        allowed = self.tol
+        if self.n_iter_ < self.max_iter:  # it ended of itself
+            allowed = max(_ROUNDING * self.tol, _LEAST)
+        if not residual <= allowed:  # so that NaN warns too
             self._warn_not_converged(residual)
         return coef.astype(X.dtype, copy=False), intercept.astype(X.dtype, copy=False)
 

@@ -18,6 +18,8 @@ from .problems.design import Design
 _LARGEST = 1e130
 # pairs of the quasi-Newton matrix: a fit that stands alone is asked for more digits than a search's
 _N_PAIRS = 30
+# columns a row from which on vectors as long as the rows take fewer steps for a squared error too
+_WIDE = 1.5
 
 
 def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
@@ -57,10 +59,11 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
         targets = (targets - center[:, None]) / scale[:, None]
     design = Design.of(X, weights[None] > 0, fit_intercept)
     W, n_iter, residual = None, 0, np.inf
-    for problem in _problems(design, targets, loss, alpha, weights):
-        if residual <= tol or n_iter >= max_iter:
-            break
-        method = QNBO(tol=tol, max_iter=max_iter - n_iter, n_refine=0, n_pairs=_N_PAIRS)
+    for problem, share in _problems(design, targets, loss, alpha, weights):
+        left = int(share * (max_iter - n_iter))
+        if residual <= tol or left == 0:
+            continue
+        method = QNBO(tol=tol, max_iter=left, n_refine=0, n_pairs=_N_PAIRS)
         begin = None if W is None else QNBOMemory(problem.at(W.reshape(1, -1)))
         fit, _ = method.fit_lower(problem, np.zeros(0), begin)
         W, n_iter, residual = fit.point.W, n_iter + fit.n_iter, fit.residual
@@ -82,16 +85,19 @@ def _location(targets, weights, fit_intercept):
 
 
 def _problems(design, targets, loss, alpha, weights):
-    """Stacks of one lower problem whose penalties stand still; nothing is judged.
+    """Stacks of one lower problem whose penalties stand still, and their shares of the steps left.
 
-    Where but a diagonal start matrix is affordable vectors as long as the rows take a fraction of
-    the steps, but may miss the last digits; the columns find these from there.
+    Where but a diagonal start matrix is affordable and columns are many more than rows, vectors as
+    long as the rows take a fraction of the steps, but may miss the last digits; the columns find
+    these from there. Nothing is judged.
     """
     alpha = np.minimum(alpha / design.scale[0] ** 2, _LARGEST)
     stand_still = np.zeros((1, design.n_features, 0))
     penalty = LogLinearPenalty(stand_still.sum(axis=2), stand_still, fixed=alpha)
     data = linear_data(design.rows, LOSSES[loss](targets), weights[None], None)
     problem = LinearProblem(data, penalty, intercept=design.intercept)
-    if problem.start_plan.kind == "diagonal" and row_space_pays(data, alpha, design.intercept):
-        yield RowSpaceProblem(data, penalty, intercept=design.intercept)
-    yield problem
+    wide = _WIDE * data.rows.n_rows <= data.n_columns
+    rough = problem.start_plan.kind == "diagonal"
+    if wide and rough and row_space_pays(data, alpha, design.intercept):
+        yield RowSpaceProblem(data, penalty, intercept=design.intercept), 0.5
+    yield problem, 1.0

@@ -34,8 +34,8 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
         The most steps of the solver.
     tol : float, default=1e-8
         The solver stops when the predictions will still change by at most this: root mean square
-        over the rows, relative to the standard deviation of the targets. Beyond ten times that
-        there is a ``ConvergenceWarning``.
+        over the rows, relative to the standard deviation of the targets. There is a
+        ``ConvergenceWarning`` where ``max_iter`` ends it before, or rounding beyond ten times that.
 
     Attributes
     ----------
@@ -138,7 +138,8 @@ class MultiPenaltyLogisticRegression(MultiPenaltyClassifier):
         The most steps of the solver.
     tol : float, default=1e-8
         The solver stops when the decision function will still change by at most this: root mean
-        square over the rows. Beyond ten times that there is a ``ConvergenceWarning``.
+        square over the rows. There is a ``ConvergenceWarning`` where ``max_iter`` ends it
+        before, or rounding beyond ten times that.
 
     Attributes
     ----------
@@ -236,8 +237,8 @@ class MultiPenaltyRidgeClassifier(MultiPenaltyClassifier):
         The most steps of the solver.
     tol : float, default=1e-8
         The solver stops when the predictions will still change by at most this: root mean square
-        over the rows, relative to the standard deviation of the targets. Beyond ten times that
-        there is a ``ConvergenceWarning``.
+        over the rows, relative to the standard deviation of the targets. There is a
+        ``ConvergenceWarning`` where ``max_iter`` ends it before, or rounding beyond ten times that.
 
     Attributes
     ----------

@@ -682,7 +682,7 @@ def words(n, d):
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-2, "uneven"])
-@pytest.mark.parametrize("n, d", [(3000, 1600), (1600, 2500)])
+@pytest.mark.parametrize("n, d", [(3000, 1600), (1600, 2500), (1600, 3600)])
 @pytest.mark.parametrize("model", [MultiPenaltyLogisticRegression, MultiPenaltyRidge])
 def test_many_sparse_columns_are_fitted_to_the_end(model, n, d, alpha):
     """Where no factor is affordable; the residual may rise for a while."""
@@ -693,3 +693,14 @@ def test_many_sparse_columns_are_fitted_to_the_end(model, n, d, alpha):
     left = (z if model is MultiPenaltyRidge else expit(z)) - y
     assert np.abs(X.T @ left + alpha * coef).max() < 1e-6 * np.abs(X.T @ (y - y.mean())).max()
     assert abs(left.mean()) < 1e-7
+
+
+def test_a_fit_that_max_iter_ends_is_told_however_near_it_is():
+    """And one that rounding ends is not: these sparse columns leave 5e-8."""
+    X, y = words(1600, 3600)
+    n_iter = MultiPenaltyLogisticRegression().fit(X, y).n_iter_
+    for max_iter in range(n_iter - 4, n_iter):
+        with pytest.warns(ConvergenceWarning, match=f"stopped after {max_iter} steps"):
+            MultiPenaltyLogisticRegression(max_iter=max_iter).fit(X, y)
+    exact = MultiPenaltyRidge(tol=0.0, max_iter=1000).fit(*load_diabetes(return_X_y=True))
+    assert exact.n_iter_ < 1000  # and no warning
