@@ -53,7 +53,7 @@ def reached(judged):
     return min(len(one.names) for one in judged)
 
 
-def candidates(judged, early, finally_=False):
+def candidates(judged, early, complete=False):
     """How many rungs, from the first, may still be chosen; folds are taken in their order.
 
     Not those with departures at the end that are clearly worse on the rows of the folds so far, or
@@ -66,12 +66,12 @@ def candidates(judged, early, finally_=False):
     early : bool
         Whether some folds speak for all: after two, four, eight and so on, as to look often is to
         be fooled often.
-    finally_ : bool
+    complete : bool
         Whether these are all folds.
     """
     n_rungs = reached(judged)
     looks = [2**k for k in range(1, len(judged).bit_length())] if early else []
-    for n_folds in (*looks, len(judged)) if finally_ else looks:
+    for n_folds in (*looks, len(judged)) if complete else looks:
         known = judged[:n_folds]
         losses, weights, best = _pooled(known, n_rungs)
         if n_folds < _ENOUGH_FOLDS or len(weights) < _FEWEST_ROWS:

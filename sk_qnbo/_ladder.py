@@ -95,9 +95,8 @@ class RungFit:
 
     def bare(self):
         """The same without its fits and what only the next rung wants: those fill the memory."""
-        base = None if self.base is None else self.base.bare()
-        result = replace(self.result, w=None, point=None, memory=None)
-        return replace(self, base=base, pairs=(), result=result)
+        light = self.as_pilot()
+        return replace(light, result=replace(light.result, point=None))
 
 
 def climb(stack, rungs, settings, progress=None):

@@ -19,8 +19,7 @@ from ._validation import (
     numbers_wanted,
 )
 
-# what rounding may leave of a fit with a rough start matrix, in units of ``tol``
-# and whatever that is
+# what rounding may leave of a fit with a rough start matrix: in units of ``tol``, and at least
 _ROUNDING, _LEAST = 10.0, 1e-13
 
 

@@ -269,15 +269,13 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         settings = Settings(self.method, self.max_iter, self.tol, *how)
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
         stack = given.tuning.stack(source, spec, precise=settings.sharp)
-        judged, n_rungs = None, len(rungs)
+        n_rungs = len(rungs)
         if self._guarded:
             early = scoring is None and given.tuning.exchangeable
             work = source, stack, rungs, settings, given.tuning, scoring, early
             todo = cross_fit(*work, self.n_jobs, deadline)
             kept, judged = self._cross_fitted(todo, len(given.tuning.train), early, progress)
-            n_rungs = reached(judged)
-            if scoring is None:
-                n_rungs = candidates(judged, early, finally_=True)
+            n_rungs = candidates(judged, early, complete=scoring is None)
             if n_rungs < reached(judged):
                 progress.say(1, f"rungs freer than {rungs[n_rungs - 1].name} do not pay")
         with progress.climb(n_rungs):

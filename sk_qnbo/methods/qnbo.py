@@ -203,7 +203,8 @@ class QNBO(Method):
             fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
             n_iter += fit.n_iter
             over = standing.is_over(fit.residual, fit.value, fit.n_iter)
-            best = best if standing.since else (start, fit)
+            if best is None or not standing.since:  # none is better than NaN
+                best = start, fit
             if over and not fit.converged:  # what came after is rounding
                 return *best, n_iter
             if fit.converged or fit.n_iter < allowed or n_iter >= self.max_iter:

@@ -93,7 +93,7 @@ def test_what_is_far_below_the_noise_of_the_loss_is_settled():
 
 def finally_kept(folds):
     """Candidates when these are all folds, whose rows may be alike."""
-    return evidence.candidates(folds, early=False, finally_=True)
+    return evidence.candidates(folds, early=False, complete=True)
 
 
 def three(gap, n_rows=100, spread=1.0, seed=0, loss=10.0):
