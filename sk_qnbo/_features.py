@@ -90,7 +90,7 @@ def group_labels(penalty, names, n_final, n_features, fixed=None):
     -------
     labels : ndarray of int of shape (n_features,) or None
         None where one penalty is shared.
-    groups : list
+    groups : sequence
         Names of the groups; a further group, for columns that only folds have, has none.
     """
     if isinstance(penalty, str):
@@ -98,7 +98,7 @@ def group_labels(penalty, names, n_final, n_features, fixed=None):
             return None, []
         if penalty == "per_feature":
             groups = range(n_final) if names is None else names[:n_final]
-            return np.arange(n_features), list(groups)
+            return np.arange(n_features), groups
         raise ValueError(
             f"penalty must be 'per_feature', 'shared', one group label per feature, or a mapping "
             f"from group names to columns; got {penalty!r}."

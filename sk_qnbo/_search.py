@@ -262,7 +262,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _found(self, given, progress, deadline):
         """What the search finds, by attribute; the fits of the rungs; what to tell of them."""
         source = given.source(self._guarded)
-        spec, groups = self._spec(source, given.kind.model)
+        spec, groups, labels = self._spec(source, given.kind.model)
         rungs = self._rungs(spec, given.kind.family)
         sharp = not self._guarded and all(rung.tau in (0, np.inf) for rung in rungs)
         how = sharp, not self._guarded, self._guarded, seed_of(self)
@@ -296,7 +296,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             "n_splits_": n_splits,
             "scorer_": public_scorer(given, self.scoring),
             "multimetric_": list(judged[0].scores) != ["score"],
-            **groups,
+            "groups_": list(groups),
+            "group_labels_": labels,
             **given.attributes,
         }
         if given.kind.classifier:
@@ -321,7 +322,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         return _report.usable(judged)
 
     def _spec(self, source, model):
-        """The penalty model, and the attributes that tell of its groups."""
+        """The penalty model, the names of the groups, and each feature's."""
         names, n_final, n_features = source.names, source.n_final, source.n_features
         fixed = fixed_penalties(self.unpenalized, names, n_final, n_features)
         labels, groups = group_labels(self.penalty, names, n_final, n_features, fixed)
@@ -335,7 +336,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             bool(model.fit_intercept),
         )
         labels = None if labels is None else labels[:n_final]
-        return spec, {"groups_": groups, "group_labels_": labels}
+        return spec, groups, labels
 
     def _rungs(self, spec, family):
         taus = {} if self._guarded else {"taus": (float(self.shrinkage),)}

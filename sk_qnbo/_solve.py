@@ -92,8 +92,7 @@ def _problems(design, targets, loss, alpha, weights):
     these from there. Nothing is judged.
     """
     alpha = np.minimum(alpha / design.scale[0] ** 2, _LARGEST)
-    stand_still = np.zeros((1, design.n_features, 0))
-    penalty = LogLinearPenalty(stand_still.sum(axis=2), stand_still, fixed=alpha)
+    penalty = LogLinearPenalty(np.zeros((1, design.n_features)), (), fixed=alpha)
     data = linear_data(design.rows, LOSSES[loss](targets), weights[None], None)
     problem = LinearProblem(data, penalty, intercept=design.intercept)
     wide = _WIDE * data.rows.n_rows <= data.n_columns

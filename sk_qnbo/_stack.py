@@ -220,13 +220,14 @@ class Stack:
         """The log-linear model in internal coordinates, the adaptive column filled by ``phi``."""
         spec, s = self.spec, self.log_variance
         mean, spread = reference
-        codata = np.zeros((spec.n_features, 0)) if spec.codata is None else spec.codata
-        s = s if phi is None else np.broadcast_to(s, phi.shape)
-        columns = [np.ones_like(s), (s - mean) / spread, np.zeros_like(s) if phi is None else phi]
-        columns += [np.broadcast_to(c, s.shape) for c in codata.T]
-        offset = np.broadcast_to(-2.0 * np.log(self.design.scale), s.shape)
+        none = np.zeros((1, 1))
+        columns = [none + 1.0, (s - mean) / spread, none if phi is None else phi]
+        columns += [] if spec.codata is None else list(spec.codata.T)
+        offset = np.broadcast_to(
+            -2.0 * np.log(self.design.scale), (s if phi is None else phi).shape
+        )
         return LogLinearPenalty(
-            offset, np.stack(columns, axis=2), spec.labels, spec.n_labels, self.engine_fixed()
+            offset, tuple(columns), spec.labels, spec.n_labels, self.engine_fixed()
         )
 
     def problem(self, reference, phi=None, rung=None, unit=1.0, coordinates=_ALL):

@@ -34,9 +34,7 @@ def breast_cancer(log_alpha=1.0, spread=1.5, n_folds=5):
     X = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(n)])
     fold = np.random.default_rng(0).permutation(n) % n_folds
     valid = (fold == np.arange(n_folds)[:, None]).astype(float)
-    penalty = LogLinearPenalty(
-        np.zeros((n_folds, d)), np.zeros((n_folds, d, 0)), np.arange(d), n_labels=d
-    )
+    penalty = LogLinearPenalty(np.zeros((n_folds, d)), (), np.arange(d), n_labels=d)
     data = RowData(rows_of(X), LOSSES["binary"](y[None]), 1.0 - valid, valid)
     theta = log_alpha + spread * np.random.default_rng(1).standard_normal(d)
     return LinearProblem(data, penalty), theta, dense_hypergradient(X, y, valid, theta)

@@ -14,16 +14,31 @@ _vecdot = getattr(np, "vecdot", _matmul)
 # longer products are handed to threads, whose wake-up costs a hundred times what they save where
 # the other cores are at work (other fits, as a rule)
 _LENGTH = 8192
+# numbers of a step from which on it is kept in single precision
+_LONG = 50_000
 
 
 def dot(a, b):
     """Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``."""
     if a.shape[1] <= _LENGTH:
         return _vecdot(a, b)
-    out = _vecdot(a[:, :_LENGTH], b[:, :_LENGTH])
-    for i in range(_LENGTH, a.shape[1], _LENGTH):
+    out = np.zeros(1)
+    for i in range(0, a.shape[1], _LENGTH):
         out = out + _vecdot(a[:, i : i + _LENGTH], b[:, i : i + _LENGTH])
     return out
+
+
+def light(s, *images):
+    """A step and what a matrix makes of it, in single precision where they are long.
+
+    Such pairs fill the memory, and half of it takes no more steps. A multiple of a pair is the
+    same pair: so it is brought into the short range.
+    """
+    if s.size <= _LONG:
+        return s, *images
+    size = np.abs(s).max(axis=-1, keepdims=True)
+    size = np.where(size > 0, size, 1.0)
+    return tuple((v / size).astype(np.float32) for v in (s, *images))
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,11 @@ class Curvature:
         if self.limit is not None and len(self.pairs) >= self.limit:
             older = self._without_oldest()
         # where nothing of the Hessian is known, y itself: no copy
-        a = y - self.diagonal * s if np.ndim(self.diagonal) else y
+        if np.ndim(self.diagonal):
+            s, y, a = light(s, y, y - self.diagonal * s)
+        else:
+            s, y = light(s, y)
+            a = y
         pairs = (*older.pairs, (s, a))
         return replace(older, pairs=pairs, terms=(*older.terms, older._term(s, y)))
 

@@ -212,8 +212,8 @@ class LooProblem(LinearProblem):
 
         From one eigendecomposition (:class:`RidgeSpectrum`).
         """
-        alpha, columns = self._alpha(theta)[0, 0], self.penalty.columns[0, :, q]
-        alike = (columns == 1.0) | (alpha[: len(columns)] == 0.0)
+        alpha, column = self._alpha(theta)[0, 0], self.penalty.columns[q]
+        alike = (column == 1.0) | (alpha[: self.penalty.offset.shape[1]] == 0.0)
         if self.penalty.fixed is not None:
             fixed = np.atleast_2d(self.penalty.fixed)[0]
             alike &= np.isnan(fixed) | (fixed == 0.0)

@@ -10,7 +10,7 @@ _LOG_LIMIT = 300.0
 
 @dataclass(frozen=True)
 class LogLinearPenalty:
-    """``log alpha_kj = offset_kj + sum_q theta_q columns_kjq + delta_{label_j}``.
+    """``log alpha_kj = offset_kj + sum_q theta_q columns[q]_kj + delta_{label_j}``.
 
     ``theta`` holds the shared coefficients first (common level, scale exponent,
     adaptive term, co-data), then one departure ``delta`` per label.
@@ -18,7 +18,7 @@ class LogLinearPenalty:
     Attributes
     ----------
     offset : ndarray of shape (n_stack, n_features)
-    columns : ndarray of shape (n_stack, n_features, n_shared)
+    columns : sequence of n_shared ndarrays that broadcast to (n_stack, n_features)
     labels : ndarray of shape (n_features,) of int, or None
         Group of each feature; None where there are no departures.
     n_labels : int
@@ -27,14 +27,14 @@ class LogLinearPenalty:
     """
 
     offset: np.ndarray
-    columns: np.ndarray
+    columns: tuple
     labels: np.ndarray | None = None
     n_labels: int = 0
     fixed: np.ndarray | None = None
 
     @property
     def n_shared(self):
-        return self.columns.shape[2]
+        return len(self.columns)
 
     @property
     def n_upper(self):
@@ -46,21 +46,25 @@ class LogLinearPenalty:
 
     def log_alpha(self, theta):
         """Log penalties, shape ``(n_stack, n_features)``, the fixed ones not yet put in."""
-        out = self.offset + self.columns @ theta[: self.n_shared]
+        out = np.array(self.offset)
+        for weight, column in zip(theta, self.columns, strict=False):
+            out += weight * column
         if self.labels is not None:
-            out = out + self.departures(theta)[self.labels]
-        return np.clip(out, -_LOG_LIMIT, _LOG_LIMIT)
+            out += self.departures(theta)[self.labels]
+        return np.clip(out, -_LOG_LIMIT, _LOG_LIMIT, out=out)
 
     def alpha(self, theta):
         """Penalties, shape ``(n_stack, n_features)``."""
-        out = np.exp(self.log_alpha(theta))
+        out = self.log_alpha(theta)
+        out = np.exp(out, out=out)
         return out if self.fixed is None else np.where(np.isnan(self.fixed), out, self.fixed)
 
     def pull(self, slopes):
         """Gradient in ``theta`` from slopes in ``log alpha``, ``(n_stack, n_features)``."""
         if self.fixed is not None:
             slopes = np.where(np.isnan(self.fixed), slopes, 0.0)
-        shared = np.einsum("kj,kjq->q", slopes, self.columns)
+        columns = (np.broadcast_to(column, slopes.shape) for column in self.columns)
+        shared = np.array([np.einsum("kj,kj->", slopes, column) for column in columns])
         if self.labels is None:
             return shared
         by_label = np.bincount(self.labels, slopes.sum(axis=0), minlength=self.n_labels)

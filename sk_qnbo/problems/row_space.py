@@ -77,8 +77,8 @@ class RowSpaceProblem(LinearProblem):
 
     def inverse(self, theta):
         """Inverse penalties, ``(n_stack, 1, n_columns)``, zero where there is none."""
-        alpha = self._alpha(theta)
-        return 1.0 / np.where(alpha > 0, alpha, np.inf)
+        alpha = self._compute_alpha(theta)  # not kept: its inverse in the map is, and it is large
+        return np.divide(1.0, alpha, out=alpha, where=alpha > 0)
 
     def through(self, theta):
         """The map ``r -> X D^-1 X' r``; the last is remembered, as points outlive their theta."""
@@ -115,8 +115,10 @@ class RowSpaceProblem(LinearProblem):
         return self._covector(w.side, bent, s, Ks)
 
     def cross(self, theta, w, u):
-        pulled = w.side.pull(w.b), w.side.pull(self._split(u)[0])
-        slopes = self.inverse(theta)[:, 0] * np.einsum("kcd,kcd->kd", *pulled)
+        slopes = w.side.pull(w.b)
+        slopes *= w.side.pull(self._split(u)[0])
+        slopes = slopes.sum(axis=1)
+        slopes *= self.inverse(theta)[:, 0]
         return self.penalty.pull(slopes[:, : self.penalty.offset.shape[1]])
 
     def upper(self, theta, w):

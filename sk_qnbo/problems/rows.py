@@ -211,10 +211,12 @@ class SparseRows(_OneMatrix):
         return out + flat[:, -1:] if self.intercept else out
 
     def _pull(self, flat):
-        out = (self.X.T @ flat.T.astype(self.X.dtype, copy=False)).T / self.scale
-        if not self.intercept:
-            return out
-        return np.concatenate([out, flat.sum(axis=1, keepdims=True)], axis=1)
+        d = len(self.scale)
+        out = np.empty((len(flat), d + self.intercept))
+        pulled = self.X.T @ flat.T.astype(self.X.dtype, copy=False)
+        np.divide(pulled.T, self.scale, out=out[:, :d])
+        out[:, d:] = flat.sum(axis=1, keepdims=True)
+        return out
 
     def _matrix(self, n_vectors):
         """X as it is best stored for products with so many vectors side by side.

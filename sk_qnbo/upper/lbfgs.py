@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..curvature.base import light
+
 # smallest slope beside the largest that scales a coordinate of its own
 _FLATTEST = 1e-2
 # least part of the largest move that is trusted
@@ -80,7 +82,7 @@ class UpperLBFGS:
         if value <= state.value + 1e-4 * promised + noise:
             y = gradient - state.gradient
             good = float(move @ y) > 1e-10 * np.linalg.norm(move) * np.linalg.norm(y)
-            pairs = (*state.pairs, (move, y))[-self.n_pairs :] if good else state.pairs
+            pairs = (*state.pairs, light(move, y))[-self.n_pairs :] if good else state.pairs
             concave = state.concave or not good
             # where a step had to be shortened, the next is no more than twice as long
             moved = float((np.abs(move) / self.max_move).max())
@@ -120,9 +122,12 @@ class UpperLBFGS:
         """
         free = box.free(state.theta, state.gradient)
         g = np.where(free, state.gradient, 0.0)
-        pairs = [(np.where(free, s, 0.0), np.where(free, y, 0.0)) for s, y in state.pairs]
-        pairs = [(s, y) for s, y in pairs if float(s @ y) > 0]
-        known = np.any([s != 0.0 for s, _ in pairs], axis=0) if pairs else np.zeros_like(free)
+        # pairs are masked where they serve: copies of all would double what they take of the memory
+        pairs = [(s, y, float((free * s) @ y)) for s, y in state.pairs]
+        pairs = [pair for pair in pairs if pair[2] > 0]
+        known = np.zeros_like(free)
+        for s, _, _ in pairs:
+            known |= free & (s != 0.0)
         scale = _scale(g) if state.concave else np.ones_like(g)
         d = self._known_step(np.where(known, g, 0.0), known, pairs, scale)
         d = d + self._first_step(np.where(known, 0.0, g), pairs, scale)
@@ -140,18 +145,18 @@ class UpperLBFGS:
 
     def _known_step(self, g, known, pairs, scale):
         """The quasi-Newton step in the coordinates that pairs have moved (two-loop recursion)."""
-        pairs = [(s, y, float(s @ y)) for s, y in ((s, np.where(known, y, 0.0)) for s, y in pairs)]
         kept, q = [], g.copy()
         for s, y, sy in reversed(pairs):
             a = float(s @ q) / sy
-            q = q - a * y
+            q -= a * np.where(known, y, 0.0)
             kept.append(a)
-        q = scale * q
+        q *= scale
         if pairs:
-            s, y, sy = pairs[-1]
-            q = q * (sy / float(y @ (scale * y)))
+            _, y, sy = pairs[-1]
+            y = np.where(known, y, 0.0)
+            q *= sy / float(y @ (scale * y))
         for (s, y, sy), a in zip(pairs, reversed(kept), strict=True):
-            q = q + (a - float(y @ q) / sy) * s
+            q += (a - float(y @ q) / sy) * np.where(known, s, 0.0)
         return -q if float(q @ g) > 0 else -g
 
 

@@ -62,7 +62,8 @@ def made(
     labels = None if labels is None else np.arange(d) % labels
     n_labels = 0 if labels is None else int(labels.max()) + 1
     fixed = None if fixed is None else np.where(np.arange(d) % 7 == 0, fixed, np.nan)
-    penalty = LogLinearPenalty(offset, columns, labels, n_labels, fixed)
+    shared = tuple(np.moveaxis(columns, 2, 0))
+    penalty = LogLinearPenalty(offset, shared, labels, n_labels, fixed)
     rows, kind = rows_of(sparse.csr_array(X) if is_sparse else X), LOSSES[loss](T)
     data = (RowData if rows_only else linear_data)(rows, kind, train, valid)
     precision, center = prior * rng.uniform(size=penalty.n_upper), rng.normal(size=penalty.n_upper)

@@ -137,3 +137,21 @@ def test_an_update_leaves_the_old_matrix_as_it_was(formula):
 def test_inner_products_of_any_length(length):
     a, b = np.random.default_rng(length).normal(size=(2, 3, length))
     assert_allclose(dot(a, b), np.einsum("kn,kn->k", a, b), rtol=1e-10)
+
+
+@pytest.mark.parametrize("unit", [1e-60, 1.0, 1e60])
+@pytest.mark.parametrize("formula", CURVATURES)
+def test_long_pairs_take_half_the_memory_and_say_the_same(formula, unit):
+    rng = np.random.default_rng(0)
+    bends = np.exp(rng.normal(size=(2, 30_000)))
+    steps = unit * rng.normal(size=(4, *bends.shape))
+    curvature = CURVATURES[formula](Scaling(0.5), 0.0 * bends + 0.1)
+    for step in steps:
+        curvature = curvature.update(step, bends * step)
+    kept = sum(array.nbytes for pair in curvature.pairs for array in pair)
+    assert kept == steps.nbytes
+    # the secant equation of the newest pair, as far as single precision goes
+    assert_allclose(curvature.solve(bends * step) / unit, step / unit, atol=1e-5)
+    # and of the same pairs under another theta
+    moved = curvature.at(Scaling(0.5), 0.0 * bends + 0.7)
+    assert_allclose(moved.solve((bends + 0.6) * step) / unit, step / unit, atol=1e-5)

@@ -19,7 +19,7 @@ N, M, D = 40, 25, 4
 
 
 def penalty():
-    return LogLinearPenalty(np.zeros((1, D)), np.zeros((1, D, 0)), np.arange(D), n_labels=D)
+    return LogLinearPenalty(np.zeros((1, D)), (), np.arange(D), n_labels=D)
 
 
 def made(loss, seed=0):

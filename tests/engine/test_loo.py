@@ -60,7 +60,8 @@ def left_out(**how):
 
 
 def problem_of(case, rows=None):
-    penalty = LogLinearPenalty(case.offset, case.columns, case.labels, case.n_labels, case.fixed)
+    columns = tuple(np.moveaxis(case.columns, 2, 0))
+    penalty = LogLinearPenalty(case.offset, columns, case.labels, case.n_labels, case.fixed)
     rows = case.problem.data.rows if rows is None else rows
     data = linear_data(rows, LOSSES[case.loss](case.T), case.train, None)
     return LooProblem(
@@ -187,8 +188,7 @@ def test_sparse_rows_stay_sparse():
     rng = np.random.default_rng(0)
     X = sparse.random(n, d, density=5e-4, random_state=0, format="csr")
     T = rng.normal(size=(1, n))
-    columns = np.ones((1, d, 1))
-    penalty = LogLinearPenalty(np.zeros((1, d)), columns)
+    penalty = LogLinearPenalty(np.zeros((1, d)), (np.ones((1, d)),))
     data = linear_data(rows_of(X), LOSSES["squared"](T), np.ones((1, n)), None)
     problem = LooProblem(data, np.ones((1, n)), penalty, intercept=False)
     tracemalloc.start()

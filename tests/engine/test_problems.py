@@ -142,7 +142,10 @@ def test_the_order_of_the_folds_does_not_matter(name):
             case.problem.data.rows, case.problem.data.loss, case.train[order], case.valid[order]
         ),
         type(penalty)(
-            penalty.offset[order], penalty.columns[order], penalty.labels, penalty.n_labels
+            penalty.offset[order],
+            [column[order] for column in penalty.columns],
+            penalty.labels,
+            penalty.n_labels,
         ),
         case.precision,
         case.center,

@@ -31,7 +31,7 @@ def climbed(model, X, y):
     search = QNBOSearchCV(model, cv=4, penalty="shared")
     given = Given.of(search, X, y, {})
     source = given.source(True)
-    spec, _ = search._spec(source, given.kind.model)
+    spec, *_ = search._spec(source, given.kind.model)
     stack = given.tuning.stack(source, spec, precise=True)
     rungs = search._rungs(spec, given.kind.family)
     fits = list(climb(stack, rungs, Settings(sharp=True, final=True)))
@@ -103,7 +103,7 @@ def test_pilots_of_leave_one_out_are_fitted_under_the_penalties_of_theirs():
     search = QNBOSearchCV(Ridge(), cv="loo", penalty="shared")
     given = Given.of(search, X, y, {})
     source = given.source(True)
-    spec, _ = search._spec(source, given.kind.model)
+    spec, *_ = search._spec(source, given.kind.model)
     stack = given.tuning.stack(source, spec, precise=True)
     fits = list(climb(stack, search._rungs(spec, given.kind.family), Settings(sharp=True)))
     first = fits[-1].base

@@ -167,7 +167,7 @@ def test_a_pilot_has_not_seen_the_rows_that_its_penalties_are_judged_on(model, t
     def pilots(target):
         given = Given.of(search, X, target, {})
         source = given.source(True)
-        spec, _ = search._spec(source, given.kind.model)
+        spec, *_ = search._spec(source, given.kind.model)
         stack = given.tuning.stack(source, spec, precise=True)
         simple = SimpleNamespace(rung=Rung("simple"), theta=np.zeros(3 + X.shape[1]), base=None)
         theta = np.r_[0.0, 0.0, 0.5, np.zeros(X.shape[1])]

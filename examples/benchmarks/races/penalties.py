@@ -47,12 +47,12 @@ def one_hot(y, n_classes=None):
 
 def per_feature(d):
     """A log penalty for each column."""
-    return LogLinearPenalty(np.zeros((1, d)), np.zeros((1, d, 0)), np.arange(d), n_labels=d)
+    return LogLinearPenalty(np.zeros((1, d)), (), np.arange(d), n_labels=d)
 
 
 def shared(d):
     """One log penalty for all columns."""
-    return LogLinearPenalty(np.zeros((1, d)), np.ones((1, d, 1)), None)
+    return LogLinearPenalty(np.zeros((1, d)), (np.ones(1),), None)
 
 
 def test_scores(X, y, shape):
