@@ -13,6 +13,7 @@ from .problems import (
     row_space_pays,
 )
 from .problems.design import Design
+from .solvers.newton import finished
 
 # penalties beyond this are infinite for every purpose, and products with them must not overflow
 _LARGEST = 1e130
@@ -66,6 +67,8 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
         method = QNBO(tol=tol, max_iter=left, n_refine=0, n_pairs=_N_PAIRS)
         begin = None if W is None else QNBOMemory(problem.at(W.reshape(1, -1)))
         fit, _ = method.fit_lower(problem, np.zeros(0), begin)
+        if getattr(fit.curvature.factor, "rough", False):
+            fit = finished(problem, np.zeros(0), fit, tol, left - fit.n_iter)
         W, n_iter, residual = fit.point.W, n_iter + fit.n_iter, fit.residual
     if loss == "softmax":  # a shift of all classes alike changes no prediction
         W = W - W.mean(axis=1, keepdims=True)

@@ -704,3 +704,25 @@ def test_a_fit_that_max_iter_ends_is_told_however_near_it_is():
             MultiPenaltyLogisticRegression(max_iter=max_iter).fit(X, y)
     exact = MultiPenaltyRidge(tol=0.0, max_iter=1000).fit(*load_diabetes(return_X_y=True))
     assert exact.n_iter_ < 1000  # and no warning
+
+
+@pytest.mark.parametrize("n_free", [0, 100])
+def test_next_to_no_penalty_on_more_columns_than_rows_is_fitted_to_the_end(n_free):
+    """Flat directions that no step has shown: a residual by what steps have shown is far too small.
+
+    It said 1e-8 where coefficients were a fifth off.
+    """
+    n, d = 1600, 1900
+    rng = np.random.default_rng(0)
+    X = sparse.random(n, d, density=0.01, random_state=0, format="csr")
+    y = X @ rng.normal(size=d) + 0.3 * rng.normal(size=n)
+    alpha = 10.0 ** rng.uniform(-8, -6, d)
+    alpha[:n_free] = 0.0
+    fitted = MultiPenaltyRidge(alpha=alpha, max_iter=20_000).fit(X, y)
+    Z = np.column_stack([X.toarray(), np.ones(n)])
+    H = Z.T @ Z + np.diag(np.append(alpha, 0.0))
+    unit = 1.0 / np.sqrt(np.diag(H))
+    exact = unit * np.linalg.solve(H * unit[:, None] * unit, unit * (Z.T @ y))
+    off = np.append(fitted.coef_, fitted.intercept_) - exact
+    assert np.sqrt(off @ H @ off / n) < 1e-7 * y.std()
+    assert_allclose(np.abs(off).max() / np.abs(exact).max(), 0.0, atol=1e-3)
