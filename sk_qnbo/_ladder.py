@@ -11,6 +11,7 @@ from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
 from ._scan import level_bounds, may_rise, rise, scan
 from ._stack import ADAPTIVE, LEVEL, SCALE
+from .curvature.base import light
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
 from .upper import UpperLBFGS
@@ -212,7 +213,7 @@ def _known(stack, rung, done, before):
 def _curvature(problem, result, large):
     """What a rung has learnt of the upper level, without what its prior adds."""
     pairs, prior = getattr(result.upper_state, "pairs", ()), _prior(problem)
-    return tuple((s, y - prior * s) for s, y in (pairs[-_FEW_PAIRS:] if large else pairs))
+    return tuple(light(s, y - prior * s) for s, y in (pairs[-_FEW_PAIRS:] if large else pairs))
 
 
 def _prior(problem):
@@ -228,7 +229,7 @@ def _upper(settings, problem, pairs, expected):
     step, prior = resolve_upper(resolve_method(settings.method).upper), _prior(problem)
     if not isinstance(step, UpperLBFGS):
         return step
-    pairs = tuple((s, y + prior * s) for s, y in pairs)
+    pairs = tuple(light(s, y + prior * s) for s, y in pairs)
     expected = np.minimum(expected, 1.0)
     return replace(
         step,

@@ -8,6 +8,7 @@ import numpy as np
 from ._curve import lowest_along
 from ._minimize import resolve_method
 from ._stack import LEVEL
+from .curvature.base import light
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
 
@@ -142,7 +143,7 @@ def _bend(seen, theta):
         if b[0] <= theta[LEVEL] <= a[0]:
             step, change = np.zeros((2, len(theta)))
             step[LEVEL], change[LEVEL] = b[0] - a[0], b[2] - a[2]
-            pairs.append((step, change))
+            pairs.append(light(step, change))
     return tuple(pairs)
 
 
