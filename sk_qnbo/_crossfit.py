@@ -201,15 +201,20 @@ def cross_fit(source, main, rungs, settings, tuning, scoring, early, n_jobs, dea
     deadline : Deadline
     """
     n_folds, n_workers, known = len(tuning.train), effective_n_jobs(n_jobs), []
+    # where folds before may make it needless, nothing is begun beyond what has workers: it would go
+    # on beside the climb on all folds
+    size = n_workers if early else n_folds
 
-    def tasks():
-        for k in range(n_folds):
+    def tasks(folds):
+        for k in folds:
             # a copy, as joblib asks for tasks in a thread of its own
             left = rungs[: candidates(tuple(known), early)] if known else rungs
             n_parts = 1 + rounds(n_folds, n_workers) - k // n_workers
             yield source, main, left, settings, tuning, k, scoring, early, deadline, n_parts
 
-    with closing(in_order(fit_outer, tasks(), n_jobs)) as results:
-        for judged in results:
-            known += [] if judged is None else [judged]
-            yield judged
+    for first in range(0, n_folds, size):
+        wave = tasks(range(first, min(first + size, n_folds)))
+        with closing(in_order(fit_outer, wave, n_jobs)) as results:
+            for judged in results:
+                known += [] if judged is None else [judged]
+                yield judged

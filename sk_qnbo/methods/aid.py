@@ -57,13 +57,15 @@ class AID(Descent):
         seen = Seen.of(part, theta, point)
         u = memory.u if self.amortised else steps * seen.b
         u = SYSTEMS[self.system](draws, theta, w, seen.b, u, steps, self.n_products)
+        # u knows the batch that it answers: with a batch of its own the cross term is not biased
+        other, at = draws(w)
         residual = lower_residual(part, seen.g, steps)
         if draws.whole:
             r = seen.b - part.hvp(theta, point, u)
             residual = max(residual, adjoint_residual(r, seen.b, steps))
         return Estimate(
             seen.corrected(u),
-            seen.grad_theta - part.cross(theta, point, u),
+            seen.grad_theta - other.cross(theta, at, u),
             draws.place(w),
             residual if draws.whole else np.inf,
             self.n_steps,

@@ -10,9 +10,11 @@ At ``(theta, w, u)`` with one lower Hessian H, the two steps solve, more or less
   ``(w, u)``: SOBA and, with SAGA's variance reduction in all three, SABA (Dagreou, Ablin, Vaiter,
   Moreau, NeurIPS 2022, arXiv 2201.13409, algorithms 1 and 2; their v is -u).
 * T more steps, or conjugate gradients, and the hypergradient at the new ``(w, u)``: NBO-GD and
-  NBO-CG; with batches NSBO-SGD, with SAGA NSBO-SAGA ("Newton-based bilevel optimization", ICML
-  2025, arXiv 2505.02101). Which estimator enters where in the stochastic ones is our reading: SAGA
-  on both right-hand sides and the hypergradient, a fresh batch's Hessian in each further step.
+  NBO-CG; with batches NSBO-SGD, with SAGA NSBO-SAGA (Dong, Yang, Yao, Zhang, "Efficient
+  curvature-aware hypergradient approximation for bilevel optimization", ICML 2025, arXiv
+  2505.02101). Which estimator enters where in the stochastic ones is our reading: SAGA on both
+  right-hand sides and the hypergradient, a fresh batch's Hessian in each further step, and
+  without SAGA a fresh batch for the hypergradient.
 
 The moving average over hypergradients of MA-SOBA (Chen, Xiao, Balasubramanian, arXiv 2306.12067),
 MA-SABA (Chu, Xu, Yao, Zhang, ICML 2024, arXiv 2405.18777) and MA-NSBO-SAGA is how theta moves: the
@@ -101,7 +103,9 @@ class SingleLoop(Descent):
         v, z = (self._solved(draws, theta, w, x, steps) for x in (lower, rest))
         new = memory.moved(w - v, u - z)
         if self.ahead:
-            part, point = draws.part(index, new.w)
+            # the new u knows this batch: one of its own keeps the cross term without bias
+            again = draws.index() if table is None else index
+            part, point = draws.part(again, new.w)
             upper, u = part.upper(theta, point), new.u
         d = upper[1] - part.cross(theta, point, u)
         gradient = d
