@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 import numpy as np
 
@@ -113,7 +114,7 @@ def minimize_bilevel(
         Called with the history row after every estimate; True stops the loop.
     memory : object, optional
         Memory of an earlier result on the same problem.
-    random_state : int
+    random_state : int, RandomState instance or None
         Seed of a stochastic method; the others do not use it.
     final : bool
         Whether :func:`judge` re-solves the result to high accuracy; and ``theta0`` too, where
@@ -124,11 +125,14 @@ def minimize_bilevel(
     BilevelResult
     """
     method, counted = resolve_method(method), CountedProblem(problem)
+    seed = random_state
+    if not isinstance(seed, Integral):
+        seed = int((np.random if seed is None else seed).randint(2**31 - 1))
     step = resolve_upper(method.upper if upper is None else upper)
     theta = np.array(theta0, dtype=float)
     box = Box(*_bounds(bounds, theta))
     theta = box.clip(theta)
-    memory = method.start(counted, theta, random_state) if memory is None else memory
+    memory = method.start(counted, theta, seed) if memory is None else memory
     begun, state, best, history = time.perf_counter(), None, None, []
     message, converged, restarts = f"stopped at max_iter={max_iter}", False, 3
     for n_iter in range(max_iter + 1):  # noqa: B007 (how far it got is told)
@@ -176,7 +180,7 @@ def minimize_bilevel(
         point=point,
         upper_state=state,
     )
-    start = box.clip(theta0), method, random_state
+    start = box.clip(theta0), method, seed
     return _finished(problem, result, best, tol, start) if final else result
 
 

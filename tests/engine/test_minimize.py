@@ -113,6 +113,18 @@ def test_the_upper_step_is_the_methods_own_unless_one_is_given():
     assert not np.array_equal(own.theta, other.theta)
 
 
+def test_random_states_are_those_of_scikit_learn():
+    problem = Shrinkage(3)
+
+    def ran(random_state):
+        how = {"method": "pzobo", "max_iter": 5, "random_state": random_state}
+        return minimize_bilevel(problem, np.zeros(4), **how).theta
+
+    assert_array_equal(ran(np.random.RandomState(0)), ran(np.random.RandomState(0)))
+    assert not np.array_equal(ran(np.random.RandomState(0)), ran(np.random.RandomState(1)))
+    assert np.isfinite(ran(None)).all()
+
+
 def test_the_random_state_reaches_the_method():
     problem = Shrinkage(3)
     one, same, other = (
