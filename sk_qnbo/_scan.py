@@ -181,7 +181,8 @@ def _null_level(stack, problem, theta):
     data, d = stack.data, log_alpha.shape[1]
     step = data.train_gradient(data.at(np.zeros((data.n_stack, data.n_outputs, data.n_columns))))
     step[..., d:] = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # then the whole trace of X'X decides
+    # then the whole trace of X'X decides
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         step[..., :d] *= np.exp(-log_alpha)[:, None]
         first = float(np.log(data.spread(step).max() / _NOTHING))
     trace = float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))

@@ -167,7 +167,8 @@ class Stack:
         self.log_variance = self._log_variance()
         rows = self.design.rows
         # on the side of the rows differences of large predictions need all digits
-        if not precise and folds.loss != "squared" and rows.n_columns <= rows.n_rows:
+        tall = rows.n_columns <= rows.n_rows
+        if not precise and folds.loss != "squared" and tall and not self._flat():
             self.design = self.design.single()
         self.data = self._data()
         self.n_rows = float((folds.train.sum(axis=0) > 0).sum())
@@ -176,6 +177,14 @@ class Stack:
         self.tuned = np.isnan(fixed) & ~self.design.constant.all(axis=0)
         if not self.tuned.any():
             self.tuned = np.isnan(fixed)
+
+    def _flat(self):
+        """Whether a shift of all classes alike on some column costs nothing.
+
+        Along it what single precision rounds would add up without end.
+        """
+        fixed = self.engine_fixed()
+        return self.folds.loss == "softmax" and fixed is not None and bool((fixed == 0.0).any())
 
     def _log_variance(self):
         return self.design.log_variance((self.folds.train > 0).astype(float))

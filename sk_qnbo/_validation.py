@@ -114,6 +114,12 @@ def class_weight_vector(class_weight, classes, codes, weights):
     if isinstance(class_weight, dict):
         # a fold may lack a class that has a weight
         known = {label: class_weight[label] for label in classes.tolist() if label in class_weight}
+        for label, weight in known.items():
+            if not (np.isfinite(weight) and weight >= 0):
+                raise ValueError(
+                    f"class_weight must be finite numbers, zero or more; got {weight!r} for class "
+                    f"{label!r}. Leave a class out of the dict for a weight of 1."
+                )
         return compute_class_weight(known or class_weight, classes=classes, y=classes[codes])
     raise ValueError(
         "class_weight must be None, 'balanced' or a dict from class labels to numbers; "

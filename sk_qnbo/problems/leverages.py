@@ -130,15 +130,19 @@ class KernelSide:
 
 def _inverse_root(matrix):
     """``L^-1`` of ``matrix = L L'``; a singular matrix is lifted until it has one."""
-    shrink = 1.0 / np.sqrt(np.maximum(np.diagonal(matrix), _TINY))
+    diagonal = np.diagonal(matrix)  # an entry that is rounding of zero must not become large
+    least = max(np.finfo(float).eps * float(diagonal.max(initial=0.0)), _TINY)
+    shrink = 1.0 / np.sqrt(np.maximum(diagonal, least))
     scaled, lift = shrink[:, None] * matrix * shrink, 0.0
     while True:
         lifted = scaled + lift * np.eye(len(matrix)) if lift else scaled
         root, failed = dpotrf(lifted, lower=1, clean=1)
         if not failed:
             inverse, failed = dtrtri(root, lower=1)
-        if not failed or lift > 1.0:
+        if not failed:
             return inverse * shrink
+        if not lift <= 1.0:
+            return np.full_like(matrix, np.nan)  # the value will say so
         lift = max(10.0 * lift, 1e-14)
 
 

@@ -46,9 +46,10 @@ class LogLinearPenalty:
 
     def log_alpha(self, theta):
         """Log penalties, shape ``(n_stack, n_features)``, the fixed ones not yet put in."""
-        out = np.array(self.offset)
+        out = np.zeros(self.offset.shape)
         for weight, column in zip(theta, self.columns, strict=False):
             out += weight * column
+        out += self.offset
         if self.labels is not None:
             out += self.departures(theta)[self.labels]
         return np.clip(out, -_LOG_LIMIT, _LOG_LIMIT, out=out)

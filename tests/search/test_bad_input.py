@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -482,3 +483,19 @@ def test_a_new_fit_forgets_the_old_one():
     search.set_params(refit=False).fit(X, y)
     assert not hasattr(search, "feature_names_in_") and not hasattr(search, "best_estimator_")
     assert clone(search).get_params()["refit"] is False
+
+
+@pytest.mark.parametrize("weight", [-2.0, np.nan, INF])
+def test_class_weights_below_zero_are_refused_by_name(weight):
+    X, y = classes()
+    model = LogisticRegression(class_weight={0: weight})
+    with pytest.raises(ValueError, match="class_weight must be finite numbers, zero or more"):
+        quick(model).fit(X, y)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_columns_that_are_all_constant_say_what_the_classes_are(value):
+    _, y = classes()
+    search = quick().fit(np.full((len(y), 3), value), y)
+    assert_allclose(search.predict_proba(np.ones((1, 3)))[0], np.bincount(y) / len(y), atol=1e-6)

@@ -475,3 +475,16 @@ def test_stratified_folds_are_the_default_for_classifiers():
     assert_array_equal(
         quick(model, cv=None).fit(Z, y).alpha_, quick(model, cv=wanted).fit(Z, y).alpha_
     )
+
+
+@pytest.mark.parametrize("how", [{}, {"shrinkage": 1.0}])
+@pytest.mark.parametrize("to_format", [np.asarray, sparse.csr_array])
+def test_classes_of_an_unpenalised_column_are_fitted_to_the_end(to_format, how):
+    """A shift of all classes alike costs nothing there: single precision ran along it."""
+    X, y = load_iris(return_X_y=True)
+    free, tiny = (
+        QNBOSearchCV(LogisticRegression(), unpenalized=given, **how).fit(to_format(X), y)
+        for given in ([0], {0: 1e-6})
+    )
+    assert_allclose(free.best_score_, tiny.best_score_, rtol=0.05)
+    assert_allclose(free.predict_proba(X), tiny.predict_proba(X), atol=0.05)
