@@ -20,6 +20,8 @@ _BLOCK = 2e6
 # bends below this part of the largest count as this
 _FLATTEST = 1e-12
 _TINY = np.finfo(float).tiny
+# part of the largest entry below which one on the diagonal is rounding
+_ZERO = 1e-14
 
 
 class ColumnSide:
@@ -131,19 +133,15 @@ class KernelSide:
 def _inverse_root(matrix):
     """``L^-1`` of ``matrix = L L'``; a singular matrix is lifted until it has one."""
     diagonal = np.diagonal(matrix)  # an entry that is rounding of zero must not become large
-    least = max(np.finfo(float).eps * float(diagonal.max(initial=0.0)), _TINY)
+    least = max(_ZERO * float(diagonal.max(initial=0.0)), _TINY)
     shrink = 1.0 / np.sqrt(np.maximum(diagonal, least))
     scaled, lift = shrink[:, None] * matrix * shrink, 0.0
-    while True:
-        lifted = scaled + lift * np.eye(len(matrix)) if lift else scaled
-        root, failed = dpotrf(lifted, lower=1, clean=1)
-        if not failed:
-            inverse, failed = dtrtri(root, lower=1)
-        if not failed:
-            return inverse * shrink
-        if not lift <= 1.0:
-            return np.full_like(matrix, np.nan)  # the value will say so
+    while lift <= 10.0 * len(matrix):
+        root, failed = dpotrf(scaled + lift * np.eye(len(matrix)), lower=1, clean=1)
+        if not failed and np.isfinite(root[-1]).all() and np.diagonal(root).min() > _ZERO:
+            return dtrtri(root, lower=1)[0] * shrink
         lift = max(10.0 * lift, 1e-14)
+    return np.full_like(matrix, np.nan)  # the value will say so
 
 
 def _block_roots(B):
