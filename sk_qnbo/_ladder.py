@@ -96,8 +96,8 @@ class RungFit:
 
     def bare(self):
         """The same without its fits and what only the next rung wants: those fill the memory."""
-        light = self.as_pilot()
-        return replace(light, result=replace(light.result, point=None))
+        pilot = self.as_pilot()
+        return replace(pilot, result=replace(pilot.result, point=None))
 
 
 def climb(stack, rungs, settings, progress=None):
