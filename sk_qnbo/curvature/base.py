@@ -67,7 +67,7 @@ class Curvature:
 
     def at(self, factor, diagonal):
         """The same pairs under another theta and another start matrix."""
-        new = replace(self, factor=factor, diagonal=diagonal, pairs=(), terms=())
+        new = replace(self.emptied(), factor=factor, diagonal=diagonal)
         for s, a in self.pairs:
             new = new.update(s, a + diagonal * s)
         return new
@@ -91,6 +91,17 @@ class Curvature:
     def _without_oldest(self):
         """The matrix of all pairs but the oldest."""
         return replace(self, pairs=self.pairs[1:], terms=self.terms[1:])
+
+    def emptied(self):
+        """The start matrix alone, ready to learn."""
+        return replace(self, pairs=(), terms=())
+
+    def square(self, v, solved):
+        """``v' M v`` with a positive definite M, where ``solved`` is what ``solve(v)`` gave.
+
+        M is the start matrix, unless the formula keeps the whole matrix positive definite.
+        """
+        return dot(v, self.factor.solve(v))
 
     def _term(self, s, y):
         raise NotImplementedError

@@ -23,6 +23,9 @@ class BFGS(Curvature):
         good = sy > np.maximum(_EPS * np.sqrt(dot(s, s) * dot(y, y)), np.finfo(float).tiny)
         return s, y, np.where(good, 1.0 / np.where(good, sy, 1.0), 0.0)
 
+    def square(self, v, solved):
+        return dot(v, solved)
+
     def _start(self, v):
         """The start matrix; a rough one takes its size from the newest pair.
 

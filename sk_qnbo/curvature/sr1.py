@@ -1,6 +1,6 @@
 """The inverse symmetric rank-one matrix."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class SR1(Curvature):
 
     def _without_oldest(self):
         # each term was made with the matrix of the terms before it
-        new = replace(self, pairs=(), terms=())
+        new = self.emptied()
         for s, a in self.pairs[1:]:
             new = new.update(s, a + self.diagonal * s)
         return new

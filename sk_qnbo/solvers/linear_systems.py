@@ -1,6 +1,6 @@
 """The adjoint ``H u = b``: refine what the shared curvature says of one right-hand side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,9 +17,9 @@ class Adjoint:
     curvature: object
 
 
-def _size(r, z, whole):
-    """Size of ``r`` beside the right-hand side in the metric in which ``z`` solves it."""
-    return float(np.sqrt(np.abs(dot(r, z)) / np.maximum(whole, np.finfo(float).tiny)).max())
+def _size(square, whole):
+    """Size of a residual beside the right-hand side, from the squares of both in one metric."""
+    return float(np.sqrt(np.abs(square) / np.maximum(whole, np.finfo(float).tiny)).max())
 
 
 def _step_length(r, p, Hp):
@@ -36,20 +36,35 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
     """Quasi-Newton on ``1/2 u'Hu - b'u`` with exact steps (methods of qNBO, second reading).
 
     Started at ``u = H0 b`` with full-memory BFGS the iterates are those of
-    preconditioned conjugate gradients.
+    preconditioned conjugate gradients. Where rounding among the pairs takes over, it goes on
+    once from the best ``u``, with pairs of its own.
     """
-    whole = np.abs(dot(b, u))
-    r, n = b - problem.hvp(theta, w, u), 1
+
+    def apply(v):
+        return problem.hvp(theta, w, v)
+
+    whole = np.abs(curvature.square(b, u))
+    found = _steps(apply, b, curvature, u, whole, tol, max_products)
+    left = max_products - found.n_products
+    if found.residual <= tol or left <= 0:
+        return found
+    again = _steps(apply, b, curvature.emptied(), found.u, whole, tol, left)
+    return replace(again, n_products=found.n_products + again.n_products)
+
+
+def _steps(apply, b, curvature, u, whole, tol, max_products):
+    """Steps until the tolerance, the end of the budget, or a residual that rounding drives up."""
+    r, n = b - apply(u), 1
     p = curvature.solve(r)
-    residual = _size(r, p, whole)
+    residual = _size(curvature.square(r, p), whole)
     best = u, residual
     while residual > tol and n < max_products and residual <= _GONE * best[1]:
-        Hp = problem.hvp(theta, w, p)
+        Hp = apply(p)
         t = _step_length(r, p, Hp)
         u, r, n = u + t * p, r - t * Hp, n + 1
         curvature = curvature.update(t * p, t * Hp)
         p = curvature.solve(r)
-        residual = _size(r, p, whole)
+        residual = _size(curvature.square(r, p), whole)
         best = min(best, (u, residual), key=lambda pair: pair[1])
     u, residual = best if residual > _GONE * best[1] else (u, residual)
     return Adjoint(u, residual, n, curvature)
@@ -58,22 +73,22 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
 def refine_by_direction(problem, theta, w, b, curvature, u, tol, max_products):
     """Learn the pair ``(u, Hu)`` along the estimate itself and solve again (first reading).
 
-    The residual need not fall at each step, so the best estimate seen is returned.
+    Every product teaches, the last too, so that one product is one extra pair of SHINE's
+    outer-problem awareness. The residual is then that of the last estimate a product has tested,
+    in the metric of the start matrix, which learning does not bend.
     """
-    best, best_residual, n = u, np.inf, 0
-    whole = np.abs(dot(b, u))
-    while n < max_products:
-        Hu = problem.hvp(theta, w, u)
-        n += 1
+    metric = curvature.factor.solve
+    whole = dot(b, metric(b))
+    n, residual = 0, np.inf
+    while n < max(max_products, 1):
+        Hu, n = problem.hvp(theta, w, u), n + 1
         r = b - Hu
-        residual = _size(r, curvature.solve(r), whole)
-        if residual < best_residual:
-            best, best_residual = u, residual
-        if residual <= tol:
+        residual = _size(dot(r, metric(r)), whole)
+        if residual <= tol or max_products < 1:
             break
         curvature = curvature.update(u, Hu)
         u = curvature.solve(b)
-    return Adjoint(best, best_residual, n, curvature)
+    return Adjoint(u, residual, n, curvature)
 
 
 def conjugate_gradients(problem, theta, w, b, curvature, u, tol, max_products):
@@ -84,7 +99,8 @@ def conjugate_gradients(problem, theta, w, b, curvature, u, tol, max_products):
     whole = dot(b, curvature.factor.solve(b))
     r, n = b - problem.hvp(theta, w, u), 1
     z = curvature.factor.solve(r)
-    p, rz, residual = z, dot(r, z), _size(r, z, whole)
+    p, rz = z, dot(r, z)
+    residual = _size(rz, whole)
     while residual > tol and n < max_products:
         Hp = problem.hvp(theta, w, p)
         t = _step_length(r, p, Hp)
@@ -92,7 +108,7 @@ def conjugate_gradients(problem, theta, w, b, curvature, u, tol, max_products):
         z = curvature.factor.solve(r)
         before, rz = rz, dot(r, z)
         p = z + np.where(before > 0, rz / np.where(before > 0, before, 1.0), 0.0)[:, None] * p
-        residual = _size(r, z, whole)
+        residual = _size(rz, whole)
     return Adjoint(u, residual, n, curvature)
 
 

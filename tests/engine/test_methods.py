@@ -15,11 +15,13 @@ from engine.references import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_qnbo.curvature import BFGS, STARTS
-from sk_qnbo.methods import METHODS, QNBO
+from sk_qnbo.curvature import BFGS, SR1, STARTS
+from sk_qnbo.curvature.base import dot
+from sk_qnbo.methods import METHODS, QNBO, ShineOPA
 from sk_qnbo.methods.qnbo import QNBOMemory
 from sk_qnbo.problems import CountedProblem, DataCleaning
-from sk_qnbo.solvers.linear_systems import REFINEMENTS
+from sk_qnbo.problems.base import BilevelProblem
+from sk_qnbo.solvers.linear_systems import REFINEMENTS, refine_by_steps
 
 FAMILY = [name for name, method in METHODS.items() if isinstance(method, QNBO)]
 SOME = ["binary per feature", "softmax", "ridge", "binary, rows few", "binary sparse"]
@@ -158,6 +160,67 @@ def test_refinement_ends_at_the_solution(refinement):
     assert refined.residual <= 1e-8
     assert relative_error(case.problem.hvp(case.theta, point, refined.u), b) < 1e-6
     assert REFINEMENTS[refinement](*args, 1e-1, 60).n_products < refined.n_products
+
+
+@pytest.mark.parametrize("formula", ["bfgs", "sr1"])
+@pytest.mark.parametrize("case", ["binary sparse", "ridge"])
+def test_one_product_of_the_direction_is_one_pair_for_the_upper_level(case, formula):
+    case = made(**CASES[case])
+    settings = {"formula": formula, "max_iter": 1000, "tol": 1e-8}
+    opa = ShineOPA(every=1000, **settings)
+    one = QNBO(refinement="direction", n_refine=1, adjoint_tol=0.0, **settings)
+    want, got = (
+        m.estimate(case.problem, case.theta, m.start(case.problem, case.theta)) for m in (opa, one)
+    )
+    assert_allclose(got.gradient, want.gradient, rtol=1e-10)
+    shine = replace(one, n_refine=0)
+    less = shine.estimate(case.problem, case.theta, shine.start(case.problem, case.theta))
+    errors = [
+        relative_error(seen.gradient, dense_hypergradient(case, case.theta)) for seen in (got, less)
+    ]
+    assert errors[0] < max(0.7 * errors[1], 1e-6)
+
+
+class Identity:
+    """The identity as start matrix."""
+
+    def solve(self, v):
+        return v
+
+
+class Plain(BilevelProblem):
+    """A diagonal lower Hessian, and a factor on what product number ``slip`` says."""
+
+    def __init__(self, bends, slip=0, factor=1.0):
+        self.bends, self.left, self.factor = np.atleast_2d(bends), slip, factor
+
+    def hvp(self, theta, w, v):
+        self.left -= 1
+        return self.bends * v * (self.factor if self.left == 0 else 1.0)
+
+
+@pytest.mark.parametrize("refinement", ["steps", "direction"])
+def test_a_matrix_that_is_not_positive_does_not_hide_a_residual(refinement):
+    down = np.array([[0.0, 1.0]])
+    turned = SR1(Identity(), np.zeros((1, 2))).update(down, -down)  # diag(1, -1)
+    problem, b, u = Plain([1.0, 2.0]), np.array([[2.0, 3.001]]), np.ones((1, 2))
+    r = b - problem.hvp(None, None, u)
+    assert abs(dot(r, turned.solve(r))) < 2e-3 * dot(r, r)
+    refined = REFINEMENTS[refinement](problem, None, None, b, turned, u, 0.05, 10)
+    assert refined.residual <= 0.05
+    assert relative_error(problem.hvp(None, None, refined.u), b) < 0.1
+
+
+def test_steps_that_a_false_product_drives_away_begin_again_from_the_best():
+    bends = np.geomspace(0.1, 1.0, 20)
+    b = np.random.default_rng(0).normal(size=(1, 20))
+    for slip in (3, 4, 6, 8):
+        problem = Plain(bends, slip, 1e-8)
+        curvature = BFGS(Identity(), np.zeros((1, 20)))
+        refined = refine_by_steps(problem, None, None, b, curvature, b, 1e-8, 60)
+        assert problem.left < 0
+        assert refined.residual < 1e-8 and refined.n_products <= 60
+        assert_allclose(refined.u, b / bends, rtol=1e-6)
 
 
 def test_zero_refinement_is_shine():
