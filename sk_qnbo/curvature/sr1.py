@@ -17,7 +17,8 @@ class SR1(Curvature):
     def _term(self, s, y):
         p = s - self.solve(y)
         py = dot(p, y)
-        good = np.abs(py) > _EPS * np.sqrt(dot(p, p) * dot(y, y))
+        least = np.maximum(_EPS * np.sqrt(dot(p, p) * dot(y, y)), np.finfo(float).tiny)
+        good = np.abs(py) > least
         return p, np.where(good, 1.0 / np.where(good, py, 1.0), 0.0)
 
     def _without_oldest(self):

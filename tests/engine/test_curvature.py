@@ -114,6 +114,15 @@ def test_a_refused_pair_leaves_the_others_of_the_stack_alone(formula, what):
     assert_allclose(after.solve(v)[1:], full.solve(v)[1:], rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("formula", CURVATURES)
+def test_a_pair_whose_products_underflow_is_refused(formula):
+    _, pairs = made_pairs(2)
+    before = made_curvature(formula, pairs[:1])
+    after = before.update(*(1e-157 * array for array in pairs[1]))
+    assert_array_equal(matrix_of(after), matrix_of(before))
+
+
 @pytest.mark.parametrize("formula", CURVATURES)
 def test_the_limit_keeps_the_newest_pairs(formula):
     _, pairs = made_pairs(5)
