@@ -74,6 +74,22 @@ class _Diagonal:
         return self.inverse * v
 
 
+class IdentityStart(DiagonalStart):
+    """A multiple of the identity: one over the largest entry of that diagonal.
+
+    It stays that, where a rough start takes its size from the newest pair: along the pairs of an
+    adjoint (the paper's algorithm 3, first reading) the errors then fall no further than a tenth.
+    """
+
+    def factor(self, diagonal):
+        inverse = super().factor(diagonal).inverse
+        return _Multiple(inverse.min(axis=1, keepdims=True))
+
+
+class _Multiple(_Diagonal):
+    rough = False
+
+
 class WoodburyStart:
     """``X' diag(h) X + diag`` through the n x n side, for fewer rows than columns.
 
@@ -187,5 +203,6 @@ STARTS = {
     "cholesky": CholeskyStart,
     "woodbury": WoodburyStart,
     "diagonal": DiagonalStart,
+    "identity": IdentityStart,
     "row space": RowSpaceStart,
 }

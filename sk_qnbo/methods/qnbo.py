@@ -1,9 +1,17 @@
 """qNBO: one quasi-Newton matrix for the lower fit, its adjoint and the next theta.
 
-Fang et al., "qNBO: quasi-Newton meets bilevel optimization", ICLR 2025, arXiv 2502.01076,
-algorithms 1 to 5. With no refinement it is
-SHINE (Ramzi et al., ICLR 2022, arXiv 2106.00553); with a start matrix that is the whole Hessian
-it is Newton's method with an exact adjoint (NBO-exact, arXiv 2505.02101).
+Fang et al., "qNBO: quasi-Newton meets bilevel optimization", ICLR 2025, arXiv 2502.01076::
+
+    algorithm 1   w <- A(theta, w),  u <- B(theta, w, H0, grad_w f, Q_k),  then theta moves
+    algorithm 2   A: P gradient steps, then T steps w <- w - gamma H_t grad_w g
+    algorithm 3   B: the recursion run in the direction b for H u = b, by Q_k products
+    algorithms 4, 5   H_t v from H0 and the pairs, by BFGS or by SR1
+
+``QNBO`` is all of them; the defaults go further than the paper, whose own settings stand in
+``docs/methods.md``. What algorithm 3 does inside is open to two readings (``refinement``). With no
+refinement it is SHINE (Ramzi et al., ICLR 2022, arXiv 2106.00553); with a start matrix that is the
+whole Hessian it is Newton's method with an exact adjoint (NBO-exact, Dong et al., ICML 2025, arXiv
+2505.02101).
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +20,7 @@ import numpy as np
 
 from ..curvature import CURVATURES, STARTS
 from ..curvature.base import dot
+from ..solvers.line_search import backtrack, unit_step
 from ..solvers.linear_systems import REFINEMENTS
 from ..solvers.quasi_newton import Patience, quasi_newton
 from .base import Estimate, Method
@@ -50,12 +59,19 @@ class QNBO(Method):
     Parameters
     ----------
     formula : {"bfgs", "sr1"}
+        Algorithm 4 or 5.
     n_pairs : int or None
         Pairs kept, and carried from theta to theta; None keeps all of one theta's.
-    refinement : {"steps", "direction", "cg"}
-        Reading of the paper's subroutine B, or conjugate gradients (HOAG).
+    refinement : {"steps", "unit steps", "direction", "cg"}
+        Reading of the paper's algorithm 3, or conjugate gradients (HOAG).
     n_refine : int
         Products with the Hessian that refinement may spend; 0 is SHINE.
+    refine_growth : int
+        So many more at each new theta: the paper's theory has ``Q_k = k + 1``, which is
+        ``n_refine=1, refine_growth=1``.
+    adjoint_from_fit : bool
+        Whether refinement begins with what the fit has learnt, else with the start matrix alone
+        (the H0 of algorithm 3).
     tol : float
         Lower residual asked for (see ``LowerFit.residual``).
     adjoint_tol : float
@@ -63,19 +79,27 @@ class QNBO(Method):
     tol_decay : float
         Factor on both tolerances at each new theta (HOAG); 1 keeps them.
     start_kind : str or None
-        Overrules the problem's plan for the start matrix.
+        Overrules the problem's plan for the start matrix, by a name in ``STARTS``; the paper's is
+        a multiple of the identity, "identity".
     exact : bool
         The whole Hessian as start matrix, built anew at every step.
     share : bool
-        Whether pairs and start matrix outlive a theta.
+        Whether pairs and start matrix outlive a theta; in algorithm 2 they do not.
     max_iter : int
-        Lower iterations at one theta.
+        Lower iterations at one theta (P + T of algorithm 2).
+    n_warm : int
+        So many of them along the start matrix alone, before pairs are learnt (P of algorithm 2).
+    line_search : bool
+        Whether the fit's other steps are shortened until the value falls, else they have length
+        one (the gamma of algorithm 2 in its theory).
     """
 
     formula: str = "bfgs"
     n_pairs: int | None = 10
     refinement: str = "steps"
     n_refine: int = 30
+    refine_growth: int = 0
+    adjoint_from_fit: bool = True
     tol: float = 1e-5
     adjoint_tol: float = 1e-3
     tol_decay: float = 1.0
@@ -83,6 +107,8 @@ class QNBO(Method):
     exact: bool = False
     share: bool = True
     max_iter: int = 300
+    n_warm: int = 0
+    line_search: bool = True
     accuracy: float = 1e-3
     upper: str = "lbfgs"
 
@@ -95,7 +121,8 @@ class QNBO(Method):
     @property
     def cost(self):
         """Of the lower level only its iterations are bounded: line searches come on top."""
-        return {"hvp": max(self.n_refine, 1), "upper": 1, "cross": 1}
+        products = np.inf if self.refine_growth else max(self.n_refine, 1)
+        return {"hvp": _SHARPER * products, "upper": _SHARPER, "cross": 1}
 
     def start(self, problem, theta, seed=0, w=None):
         return QNBOMemory(problem.at(problem.initial() if w is None else w))
@@ -109,7 +136,7 @@ class QNBO(Method):
         for _ in range(_SHARPER):
             start, fit, spent = self._lower(problem, theta, memory, tol)
             value, grad_theta, b = problem.upper(theta, fit.point)
-            adjoint = self._adjoint(problem, theta, fit, b, memory.u, adjoint_tol)
+            adjoint = self._adjoint(problem, theta, fit, b, memory, adjoint_tol)
             n_iter, before = n_iter + spent, owed
             owed = float(dot(adjoint.u, fit.gradient).sum())
             if (
@@ -131,7 +158,7 @@ class QNBO(Method):
         if not problem.coordinates_follow_theta:
             kept = replace(kept, u=adjoint.u)
         residual = max(fit.residual, adjoint.residual)
-        fixed = self.tol_decay == 1.0 and self.n_refine > 0
+        fixed = self.tol_decay == 1.0 and self.n_refine > 0 and not self.refine_growth
         goal = max(tol, adjoint_tol) if fixed else 0.0
         return Estimate(value, gradient, fit.point, residual, n_iter, kept, goal)
 
@@ -174,6 +201,8 @@ class QNBO(Method):
     # -- lower level --------------------------------------------------------------------------
     def _plan(self, problem):
         plan = problem.start_plan
+        if self.n_pairs is None:  # a start built anew would cost the pairs
+            plan = replace(plan, patience=max(self.max_iter, 1))
         if self.exact:
             plan = replace(plan, shared=False, patience=1, full=True)
         return plan if self.start_kind is None else replace(plan, kind=self.start_kind)
@@ -193,14 +222,17 @@ class QNBO(Method):
         patience = plan.patience
         point, start, pairs = problem.carry(theta, memory.point), memory.start, memory.pairs
         standing, best = Patience(problem.unit), None
+        search = backtrack if self.line_search else unit_step
         while True:
             if start is None:
                 start = STARTS[plan.kind](problem, point, shared=plan.shared, full=plan.full)
                 pairs = ()
             curvature = self._curvature(problem, theta, start, pairs)
+            if self.n_warm and not n_iter:
+                point, n_iter = self._warmed(problem, theta, point, curvature, tol)
             allowed = self.max_iter - n_iter
             allowed = allowed if plan.constant else min(patience, allowed)
-            fit = quasi_newton(problem, theta, point, curvature, tol, allowed)
+            fit = quasi_newton(problem, theta, point, curvature, tol, allowed, search)
             n_iter += fit.n_iter
             over = standing.is_over(fit.residual, fit.value, fit.n_iter)
             if best is None or not standing.since:  # none is better than NaN
@@ -214,11 +246,19 @@ class QNBO(Method):
                 point = problem.carry(theta, problem.at(problem.array(point)))
                 patience *= 2  # or a fit that needs more pairs than that would never end
 
+    def _warmed(self, problem, theta, point, curvature, tol):
+        """The point after steps along the start matrix alone, and their number."""
+        plain = replace(curvature.emptied(), limit=0)
+        fit = quasi_newton(problem, theta, point, plain, tol, min(self.n_warm, self.max_iter))
+        return fit.point, fit.n_iter
+
     # -- adjoint ------------------------------------------------------------------------------
-    def _adjoint(self, problem, theta, fit, b, before, tol):
+    def _adjoint(self, problem, theta, fit, b, memory, tol):
         refine = REFINEMENTS[self.refinement]
-        budget = max(self.n_refine, 0)
+        budget = max(self.n_refine + self.refine_growth * memory.n_thetas, 0)
+        known = fit.curvature if self.adjoint_from_fit else fit.curvature.emptied()
         # a diagonal says less of the adjoint than the last theta's does
-        warm = self.refinement == "cg" or getattr(fit.curvature.factor, "rough", False)
-        u = before if warm and budget and before is not None else fit.curvature.solve(b)
-        return refine(problem, theta, fit.point, b, fit.curvature, u, tol, budget)
+        warm = self.refinement == "cg" or getattr(known.factor, "rough", False)
+        warm = warm and self.adjoint_from_fit and budget and memory.u is not None
+        u = memory.u if warm else known.solve(b)
+        return refine(problem, theta, fit.point, b, known, u, tol, budget)

@@ -29,8 +29,9 @@ class ShineOPA(QNBO):
 
     @property
     def cost(self):
-        pairs = self.max_iter // self.every + 1
-        return super().cost | {"hvp": pairs + 1, "upper": pairs + 1}
+        # those pairs, and what tells the residual and the value, in each of its fits
+        calls = super().cost["upper"] * (self.max_iter // self.every + 2)
+        return super().cost | {"hvp": calls, "upper": calls}
 
     def _lower(self, problem, theta, memory, tol):
         total, some = 0, replace(self, max_iter=self.every)
@@ -52,5 +53,5 @@ class ShineRefine(QNBO):
     n_refine: int = 5
     accuracy: float = 1.0
 
-    def _adjoint(self, problem, theta, fit, b, before, tol):
-        return super()._adjoint(problem, theta, fit, b, None, tol)
+    def _adjoint(self, problem, theta, fit, b, memory, tol):
+        return super()._adjoint(problem, theta, fit, b, replace(memory, u=None), tol)

@@ -29,3 +29,9 @@ def backtrack(problem, theta, line, value, slope, max_halvings=40):
         t = np.where(bad, 0.5 * t, t)
     t = np.where(bad, 0.0, t)
     return line(t), t
+
+
+def unit_step(problem, theta, line, value, slope):
+    """The full step, whatever the value there: same arguments and answer as :func:`backtrack`."""
+    t = np.ones_like(value)
+    return line(t), t

@@ -1,6 +1,7 @@
 """The adjoint ``H u = b``: refine what the shared curvature says of one right-hand side."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -28,14 +29,18 @@ def _step_length(r, p, Hp):
     return np.where(curve > 0, dot(r, p) / np.where(curve > 0, curve, 1.0), 0.0)[:, None]
 
 
+def _unit_length(r, p, Hp):
+    return 1.0
+
+
 # growth of the residual over its lowest after which rounding has the upper hand
 _GONE = 100.0
 
 
-def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
-    """Quasi-Newton on ``1/2 u'Hu - b'u`` with exact steps (methods of qNBO, second reading).
+def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products, length=_step_length):
+    """Quasi-Newton on ``1/2 u'Hu - b'u`` (algorithm 3 of qNBO, second reading).
 
-    Started at ``u = H0 b`` with full-memory BFGS the iterates are those of
+    Started at ``u = H0 b`` with full-memory BFGS and exact steps the iterates are those of
     preconditioned conjugate gradients. Where rounding among the pairs takes over, it goes on
     once from the best ``u``, with pairs of its own.
     """
@@ -43,16 +48,16 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products):
     def apply(v):
         return problem.hvp(theta, w, v)
 
-    whole = np.abs(curvature.square(b, u))
-    found = _steps(apply, b, curvature, u, whole, tol, max_products)
+    system = apply, b, np.abs(curvature.square(b, u)), length
+    found = _steps(*system, curvature, u, tol, max_products)
     left = max_products - found.n_products
     if found.residual <= tol or left <= 0:
         return found
-    again = _steps(apply, b, curvature.emptied(), found.u, whole, tol, left)
+    again = _steps(*system, curvature.emptied(), found.u, tol, left)
     return replace(again, n_products=found.n_products + again.n_products)
 
 
-def _steps(apply, b, curvature, u, whole, tol, max_products):
+def _steps(apply, b, whole, length, curvature, u, tol, max_products):
     """Steps until the tolerance, the end of the budget, or a residual that rounding drives up."""
     r, n = b - apply(u), 1
     p = curvature.solve(r)
@@ -60,7 +65,7 @@ def _steps(apply, b, curvature, u, whole, tol, max_products):
     best = u, residual
     while residual > tol and n < max_products and residual <= _GONE * best[1]:
         Hp = apply(p)
-        t = _step_length(r, p, Hp)
+        t = length(r, p, Hp)
         u, r, n = u + t * p, r - t * Hp, n + 1
         curvature = curvature.update(t * p, t * Hp)
         p = curvature.solve(r)
@@ -71,7 +76,7 @@ def _steps(apply, b, curvature, u, whole, tol, max_products):
 
 
 def refine_by_direction(problem, theta, w, b, curvature, u, tol, max_products):
-    """Learn the pair ``(u, Hu)`` along the estimate itself and solve again (first reading).
+    """Learn the pair ``(u, Hu)`` along the estimate and solve again (algorithm 3, first reading).
 
     Every product teaches, the last too, so that one product is one extra pair of SHINE's
     outer-problem awareness. The residual is then that of the last estimate a product has tested,
@@ -114,6 +119,7 @@ def conjugate_gradients(problem, theta, w, b, curvature, u, tol, max_products):
 
 REFINEMENTS = {
     "steps": refine_by_steps,
+    "unit steps": partial(refine_by_steps, length=_unit_length),
     "direction": refine_by_direction,
     "cg": conjugate_gradients,
 }

@@ -73,7 +73,7 @@ def _direction(curvature, gradient):
     return step, slope
 
 
-def quasi_newton(problem, theta, point, curvature, tol, max_iter):
+def quasi_newton(problem, theta, point, curvature, tol, max_iter, search=backtrack):
     """Minimise every lower problem from ``point`` until its residual is at most ``tol``."""
     value, gradient = problem.lower(theta, point)
     step, slope = _direction(curvature, gradient)
@@ -85,7 +85,7 @@ def quasi_newton(problem, theta, point, curvature, tol, max_iter):
         if worst <= tol or n_iter >= max_iter or stalled:
             return LowerFit(point, value, gradient, curvature, worst, n_iter, worst <= tol)
         step = np.where((residual > 0.01 * tol)[:, None], step, 0.0)
-        new, t = backtrack(problem, theta, problem.line(point, step), value, dot(step, gradient))
+        new, t = search(problem, theta, problem.line(point, step), value, dot(step, gradient))
         stalled = not t.any()
         value, new_gradient = problem.lower(theta, new)
         curvature = curvature.update(t[:, None] * step, new_gradient - gradient)

@@ -130,6 +130,30 @@ def test_calls_stay_within_the_declared_cost(name):
         assert oracle in method.cost or counted.calls[oracle] == 0
 
 
+class Worthless(Quadratic):
+    """Its upper value is next to nothing, so that whatever a fit owes it is too much."""
+
+    def upper(self, theta, w):
+        value, *gradients = super().upper(theta, w)
+        return 1e-12 * value, *gradients
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_calls_stay_within_the_declared_cost_where_nothing_is_accurate_enough(name):
+    problem = Worthless.made(condition=1000.0, n_lower=50, n_upper=4, n_stack=2)
+    theta, method = np.linspace(-1.0, 1.0, 4), METHODS[name]
+    counted = CountedProblem(problem)
+    memory = method.start(counted, theta)
+    most = {}
+    for _ in range(3):
+        counted.calls.clear()
+        memory = method.estimate(counted, theta, memory).memory
+        most = {oracle: max(n, most.get(oracle, 0)) for oracle, n in counted.calls.items()}
+    assert all(most[oracle] <= n for oracle, n in method.cost.items()), most
+    # a declaration far above what the worst case takes would hold anything
+    assert name != "qnbo-bfgs" or most["upper"] == method.cost["upper"], most
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_upper_step_is_a_known_one(name):
     assert METHODS[name].upper in UPPER_STEPS

@@ -69,6 +69,8 @@ def test_the_diagonal_start_is_the_diagonal():
     v = np.ones_like(diagonal)
     got = STARTS["diagonal"](problem, point).factor(diagonal).solve(v)
     assert_allclose(got, 1.0 / np.diagonal(H, axis1=1, axis2=2), rtol=1e-12)
+    multiple = STARTS["identity"](problem, point).factor(diagonal).solve(v)
+    assert_allclose(multiple, got.min(axis=1, keepdims=True) * v, rtol=1e-12)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
