@@ -1,6 +1,7 @@
 """The bilevel methods, by name: the only list.
 
-Sources stand at the top of each file. A line here is one method, or a setting of one.
+Sources stand at the top of each file, with the paper's number of an algorithm or its name where
+its number was not to be had. A line here is one method, or a setting of one.
 """
 
 from .aid import AID
@@ -20,11 +21,14 @@ _NEWTON = {"n_products": 1, "ahead": True}
 _NEWTON_BATCH = _NEWTON | {"batch_size": 64, "rel_step": 0.25}
 
 METHODS = {
+    # Fang et al. (ICLR 2025, arXiv 2502.01076), algorithms 1 to 3 with 4 (BFGS) or 5 (SR1)
     "qnbo-bfgs": QNBO(),
     "qnbo-sr1": QNBO(formula="sr1"),
-    # fits and adjoints of few steps each, both from where the last theta left them
+    # fits and adjoints of few steps each, both from where the last theta left them: amortised as
+    # AmIGO (Arbel, Mairal, ICLR 2022, arXiv 2111.14580), with the steps of qNBO
     "qnbo-amortised": QNBO(max_iter=10, n_refine=10, upper="adam", accuracy=1e-2),
-    # conjugate gradients for where the start is not the whole Hessian (softmax with few rows)
+    # the implicit function theorem; conjugate gradients for where the start is not the whole
+    # Hessian (softmax with few rows)
     "exact": QNBO(
         exact=True,
         refinement="cg",
@@ -33,11 +37,13 @@ METHODS = {
         tol=1e-8,
         accuracy=1e-6,
     ),
+    # Ramzi et al. (ICLR 2022, arXiv 2106.00553): SHINE, its OPA, its refinement
     "shine": QNBO(n_refine=0, accuracy=1.0),
     "shine-opa": ShineOPA(),
     "shine-refine": ShineRefine(),
+    # Fung et al. (AAAI 2022, arXiv 2103.12803): JFB
     "jacobian-free": AID(n_products=0, amortised=False, system="gd", accuracy=1.0),
-    # Pedregosa (ICML 2016, arXiv 1602.02355): L-BFGS below, warm conjugate gradients for the
+    # Pedregosa (ICML 2016, arXiv 1602.02355), HOAG: L-BFGS below, warm conjugate gradients for the
     # adjoint, both to a tolerance that falls geometrically; nothing shared between the two
     "hoag": QNBO(
         refinement="cg",

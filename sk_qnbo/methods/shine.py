@@ -1,8 +1,10 @@
 """SHINE's two remedies: pairs learnt for the upper level while fitting, and a short refinement.
 
 Ramzi, Mannel, Bai, Starck, Ciuciu, Moreau, "SHINE: sharing the inverse estimate from the forward
-pass for bi-level optimization and implicit models", ICLR 2022, arXiv 2106.00553. Plain SHINE is
-:class:`QNBO` without refinement.
+pass for bi-level optimization and implicit models", ICLR 2022, arXiv 2106.00553:
+its outer-problem awareness (OPA) and its refinement. Plain SHINE is :class:`QNBO` without
+refinement, and one pair of OPA after the fit is one product of qNBO's algorithm 3
+(``refinement="direction"``, ``n_refine=1``).
 """
 
 from dataclasses import dataclass, replace

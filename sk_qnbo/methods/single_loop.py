@@ -16,9 +16,9 @@ At ``(theta, w, u)`` with one lower Hessian H, the two steps solve, more or less
   right-hand sides and the hypergradient, a fresh batch's Hessian in each further step, and
   without SAGA a fresh batch for the hypergradient.
 
-The moving average over hypergradients of MA-SOBA (Chen, Xiao, Balasubramanian, arXiv 2306.12067),
-MA-SABA (Chu, Xu, Yao, Zhang, ICML 2024, arXiv 2405.18777) and MA-NSBO-SAGA is how theta moves: the
-upper step "momentum".
+The moving average over hypergradients of MA-SOBA (Chen, Xiao, Balasubramanian, 2023, arXiv
+2306.12067), MA-SABA (Chu, Xu, Yao, Zhang, ICML 2024, arXiv 2405.18777) and MA-NSBO-SAGA is how
+theta moves: the upper step "momentum".
 """
 
 from dataclasses import dataclass

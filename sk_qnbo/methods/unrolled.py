@@ -1,7 +1,8 @@
 """ITD: the derivative of T gradient steps themselves, taken backwards along their path.
 
 Franceschi et al., "Forward and reverse gradient-based hyperparameter optimization", ICML 2017,
-arXiv 1703.01785, reverse mode; ITD-BiO of Ji, Yang, Liang, ICML 2021, arXiv 2010.07962::
+arXiv 1703.01785, reverse mode (Reverse-HG); ITD-BiO of Ji, Yang, Liang, ICML 2021, arXiv
+2010.07962::
 
     w_{t+1} = w_t - steps grad_w g(theta, w_t)                           t = 0 .. T-1
     p_T = grad_w f(w_T),  a = grad_theta f(w_T)
