@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from engine.references import dense_hypergradient, made, relative_error
+from engine.references import central_differences, dense_hypergradient, made, relative_error
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sk_qnbo.methods import METHODS
@@ -187,6 +187,48 @@ def test_unrolled_steps_from_the_solution_are_the_neumann_series():
     series = replace(METHODS["aid-neumann"], n_steps=0, n_products=6, n_warm=0)
     a, b = (m.estimate(problem, theta, m.start(problem, theta, w=w)) for m in (unrolled, series))
     assert_allclose(a.gradient, b.gradient, rtol=1e-8)
+
+
+def test_unrolled_steps_are_differentiated_as_they_were_taken():
+    problem, theta, _ = referenced("binary per feature")
+    method = replace(METHODS["itd"], n_steps=6, n_warm=0)
+    w = 2.0 * np.random.default_rng(0).normal(size=problem.initial().shape)
+    memory = method.start(problem, theta, w=w)  # far off, so that the Hessian changes on the way
+    steps = method.steps(problem, theta, memory)
+
+    def ended(theta):
+        w = memory.w
+        for _ in range(6):
+            w = w - steps * problem.lower(theta, problem.at(w))[1]
+        return problem.upper(theta, problem.at(w))[0]
+
+    got = method.estimate(problem, theta, memory).gradient
+    assert relative_error(got, central_differences(ended, theta)) < 1e-6
+
+
+def test_differences_of_exact_fits_are_the_slopes_along_the_directions():
+    problem = Quadratic.made(condition=5.0, n_lower=8, n_upper=4, n_stack=2)
+    theta = np.linspace(-1.0, 1.0, 4)
+    method = replace(METHODS["pzobo"], n_steps=300, n_directions=7)
+    memory = method.start(problem, theta, seed=3)
+    seen = method.estimate(problem, theta, memory)
+    own = problem.upper(theta, seen.w)[1]
+    directions = method.draws(problem, memory).rng.standard_normal((7, 4))
+    slopes = directions @ (problem.hypergradient(theta) - own)
+    assert_allclose(seen.gradient, own + slopes @ directions / 7, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name, power", [("soba", 0.4), ("ma-soba", 0.4), ("saba", 0.0)])
+def test_steps_fall_as_fast_as_is_said(name, power):
+    problem, theta, _ = referenced("binary per feature")
+    method = replace(METHODS[name], batch_size=None)
+    memory = method.start(problem, theta)
+    early, late = (
+        method.estimate(problem, theta, replace(memory, count=count)).memory for count in (0, 300)
+    )
+    ratio = 4.0**-power
+    assert_allclose(late.w - memory.w, ratio * (early.w - memory.w), rtol=1e-6, atol=1e-12)
+    assert_allclose(late.u - memory.u, ratio * (early.u - memory.u), rtol=1e-6, atol=1e-12)
 
 
 def test_the_bias_of_f2sa_falls_like_one_over_sigma():
