@@ -61,7 +61,8 @@ class QNBO(Method):
     formula : {"bfgs", "sr1"}
         Algorithm 4 or 5.
     n_pairs : int or None
-        Pairs kept, and carried from theta to theta; None keeps all of one theta's.
+        Pairs kept, and carried from theta to theta; None keeps all of one theta's, whose start
+        matrix is then never built anew.
     refinement : {"steps", "unit steps", "direction", "cg"}
         Reading of the paper's algorithm 3, or conjugate gradients (HOAG).
     n_refine : int

@@ -8,8 +8,10 @@ from engine.references import made, relative_error
 from engine.test_contract import CASES, held_still, referenced
 from numpy.testing import assert_allclose
 
+from sk_qnbo import minimize_bilevel
 from sk_qnbo.methods import QNBO
 from sk_qnbo.problems import CountedProblem, Quadratic
+from sk_qnbo.upper import UpperDescent
 
 # algorithms 1 to 3 (arXiv 2502.01076) with P = 5, T = 20, Q_k = k + 1, begun anew at each theta
 PAPER = QNBO(
@@ -61,6 +63,15 @@ def test_they_spend_what_the_paper_counts(refinement):
     counted.calls.clear()
     plain.estimate(counted, case.theta, plain.start(counted, case.theta))
     assert counted.calls["lower_value"] == 0  # steps of length one ask for no value
+
+
+@pytest.mark.parametrize("formula, refinement", READINGS)
+def test_they_find_the_minimum(formula, refinement):
+    problem = Quadratic.made(condition=10.0, n_lower=20, n_upper=5)
+    method = replace(PAPER, formula=formula, refinement=refinement)
+    upper = UpperDescent(step=1.0)
+    result = minimize_bilevel(problem, np.zeros(5), method=method, upper=upper, max_iter=40)
+    assert result.value < 1.05 * problem.value(problem.best())
 
 
 def test_a_growing_refinement_declares_no_bound():
