@@ -120,16 +120,16 @@ def draw(results, path):
     """Error over gradients and products spent, a panel a problem."""
     titles = list(next(iter(results.values())))
     _, axes = plt.subplots(1, len(titles), figsize=(5 * len(titles), 4.5), sharey=True)
-    styles = [dash + color for dash in ("-", "--", ":") for color in "krbgmcy"]
+    styles = [f"C{color}{dash}" for dash in ("-", "--", ":", "-.") for color in range(10)]
     for axis, title in zip(axes, titles, strict=True):
-        for name, style in zip(results, styles * 3):
+        for name, style in zip(results, styles, strict=False):
             one = results[name][title]
             cost = max(one.gradients + one.products, 1e-3)
             x, error = zip(*((k * cost, max(e, 1e-14)) for k, e in one.errors.items()))
             axis.loglog(x, error, style, label=name)
         axis.set(title=title, xlabel="gradients + products with the Hessian", ylim=(1e-9, 3.0))
     axes[0].set_ylabel("error of the hypergradient, relative")
-    axes[-1].legend(bbox_to_anchor=(1.02, 1.0), loc="upper left", fontsize=8)
+    axes[-1].legend(bbox_to_anchor=(1.02, 1.0), loc="upper left", fontsize=8, ncols=2)
     plt.savefig(path, dpi=80, bbox_inches="tight")
 
 
