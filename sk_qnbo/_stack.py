@@ -13,6 +13,7 @@ from .problems import (
     LooProblem,
     RowSideProblem,
     RowSpaceProblem,
+    check_free_columns,
     linear_data,
     row_side_pays,
     row_space_pays,
@@ -326,6 +327,10 @@ class LooStack(Stack):
     def __init__(self, folds, spec, pilots, like=None):
         self._pilots, self._known, self._before, self._like = pilots, {}, None, like
         super().__init__(folds, spec, like, precise=True)
+        fixed = self.engine_fixed()
+        if fixed is not None and (fixed == 0.0).any():
+            free = np.append(fixed == 0.0, [True] * self.spec.intercept)
+            check_free_columns(self.data.rows, folds.train[0], self.data.loss, free)
 
     @cached_property
     def pilots(self):

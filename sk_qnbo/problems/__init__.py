@@ -5,6 +5,7 @@ from .cleaning import DataCleaning
 from .counting import CountedProblem
 from .data import MomentData, RowData
 from .few_shot import FewShot
+from .free_columns import check_free_columns
 from .held_out import HeldOut
 from .linear import LinearProblem, linear_data
 from .loo import LooProblem
@@ -37,6 +38,7 @@ __all__ = [
     "SoftmaxLogLoss",
     "SparseRows",
     "SquaredLoss",
+    "check_free_columns",
     "linear_data",
     "row_side_pays",
     "row_space_pays",

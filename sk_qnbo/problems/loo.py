@@ -14,8 +14,6 @@ from .spectrum import RidgeSpectrum
 MAX_SIDE = 3000
 # quasi-Newton steps before the start matrix is built anew
 PATIENCE = 3
-# pull of a row on its own prediction by free columns alone, from which nothing is left without it
-_ALONE = 1.0 - 1e-9
 # factor on the tolerances of ridge
 SHARPER = 1e-3
 # what is left of a row's own pull; below it is rounding
@@ -62,23 +60,7 @@ class LooProblem(LinearProblem):
         # one shift of all classes changes nothing: their contrasts say all
         self.basis = helmert(data.n_outputs).T if self.coupled else None
         check_size(self.rows.n_rows, self.rows.n_columns, self.block)
-        self._check_free_columns()
         self._sides, self._last_spectrum = (None, None), (None, None)
-
-    def _check_free_columns(self):
-        """Error where columns without penalty are not determined without some row."""
-        if self.penalty.fixed is None or not (self.penalty.fixed == 0.0).any():
-            return
-        free = self._alpha(np.zeros(self.n_upper))[0, 0] == 0.0
-        U = np.sqrt(self.data.train[0])[:, None] * self.rows.columns(np.flatnonzero(free))[0]
-        pulls = np.einsum("ij,ji->i", U, np.linalg.pinv(U))
-        alone = np.flatnonzero(pulls > _ALONE)
-        if len(alone):
-            raise ValueError(
-                f"cv='loo' leaves out row {alone[0]} (of those fitted), without which the columns "
-                f"that have no penalty are not determined ({len(alone)} such rows). Give those "
-                "columns a small penalty (unpenalized={column: 1e-3}), or use cv=5."
-            )
 
     @property
     def block(self):

@@ -8,7 +8,7 @@ import sklearn
 from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_linnerud, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud, load_wine
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier, RidgeCV
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
@@ -304,6 +304,19 @@ def test_a_row_that_alone_determines_a_free_column():
         shared(unpenalized=[10]).fit(dummy, Y)
     shared(unpenalized={10: 1e-3}).fit(dummy, Y)
     shared(unpenalized=[9]).fit(dummy, Y)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_free_columns_that_separate_the_classes(classes):
+    """The fit they ask for is infinitely far; a Newton step from where it stopped said -9."""
+    A, y = load_iris(return_X_y=True)
+    A, y = A[y < classes], y[y < classes]
+    model = LogisticRegression()
+    with pytest.raises(ValueError, match="separate the classes.*unpenalized={column: 1e-3}.*cv=5"):
+        shared(model, unpenalized=[2]).fit(A, y)
+    assert shared(model, scoring="neg_log_loss", unpenalized={2: 1e-2}).fit(A, y).best_score_ > -0.2
+    # widths of the sepals overlap
+    assert shared(model, scoring="neg_log_loss", unpenalized=[1]).fit(A, y).best_score_ > -0.4
 
 
 def test_a_row_alone_in_its_class():
