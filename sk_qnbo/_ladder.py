@@ -91,7 +91,7 @@ class RungFit:
     def as_pilot(self):
         """The same with its fits, but without what a climb would go on with."""
         base = None if self.base is None else self.base.bare()
-        result = replace(self.result, w=None, memory=None)
+        result = replace(self.result, w=None, memory=None, gradient=None)
         return replace(self, base=base, pairs=(), result=result)
 
     def bare(self):
