@@ -51,7 +51,7 @@ class AID(Descent):
         return {"lower": self.n_steps + 1, "hvp": products, "upper": 1, "cross": 1}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
+        memory, steps, draws = self.begin(problem, theta, memory)
         w, _ = self.descend(draws, theta, memory.w, steps, self.n_steps)
         part, point = draws(w)
         seen = Seen.of(part, theta, point)

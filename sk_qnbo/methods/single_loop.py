@@ -91,7 +91,7 @@ class SingleLoop(Descent):
         return {"lower": 1, "hvp": 1 + 2 * self.n_products, "upper": twice, "cross": 1}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
+        memory, steps, draws = self.begin(problem, theta, memory)
         w, u = memory.w, memory.u
         table = self._table(draws, theta, memory)
         index = draws.index()

@@ -9,7 +9,7 @@ from engine.references import dense_hypergradient, made, relative_error
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sk_qnbo.methods import METHODS
-from sk_qnbo.problems import CountedProblem, Quadratic
+from sk_qnbo.problems import CountedProblem, DataCleaning, FewShot, Quadratic
 from sk_qnbo.upper import UPPER_STEPS
 
 CASES = {
@@ -248,7 +248,56 @@ def test_a_step_of_length_one_is_safe_wherever_theta_and_w_are(case):
         E = np.eye(problem.n_lower)[:, None]
         H = np.array([problem.hvp(theta + move, point, steps * e)[0] * steps[0] for e in E])
         assert np.linalg.eigvalsh(0.5 * (H + H.T)).max() < 1.6  # twice that bound diverges
-    assert memory.overlap.min() > 3.0
+    assert memory.scale.overlap.min() > 3.0
+
+
+def crowded_cleaning():
+    """Some rows in all directions, others in one; and from where the former weigh all to where
+    the latter do, the way."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 6))
+    X[30:] = X[30:, :1] + 0.1 * rng.normal(size=(30, 6))
+    T = np.eye(3)[:, rng.integers(3, size=60)]
+    problem = DataCleaning(X, T, X[:20], T[:, :20], ridge=1e-3)
+    return problem, np.repeat([3.0, -6.0], 30), np.repeat([-6.0, 3.0], 30)
+
+
+def crowded_tasks():
+    """From an embedding of columns apart to one whose columns repeat one another."""
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(3, 30, 8)), np.eye(3)[:, rng.integers(3, size=(3, 30))]
+    T = T.transpose(1, 0, 2)
+    problem = FewShot(X, T, X, T, np.eye(8)[:5])
+    begun, moved = problem.start(-3.0), problem.start(-3.0)
+    moved[-40:] = (np.eye(8)[[0]] + 0.2 * np.eye(8)[:5]).ravel()
+    return problem, begun, moved
+
+
+CROWDED = {"cleaning": crowded_cleaning, "few-shot": crowded_tasks}
+
+
+def longest(problem, theta, w, steps):
+    """Largest eigenvalue of a lower Hessian in coordinates of the steps; beyond 2 they diverge."""
+    root, point = np.sqrt(steps), problem.at(w)
+    E = np.eye(problem.n_lower)[:, None]
+    H = np.array([root * problem.hvp(theta, point, root * e) for e in E])
+    return max(np.linalg.eigvalsh(0.5 * (A + A.T)).max() for A in H.transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("n_moves", [1, 30])  # a leap, and a walk
+@pytest.mark.parametrize("case", CROWDED)
+def test_a_step_of_length_one_is_safe_far_from_the_start(case, n_moves):
+    problem, begun, end = CROWDED[case]()
+    method = METHODS["nbo-gd"]
+    memory = method.start(problem, begun)
+    first = memory.scale.overlap
+    for k in range(n_moves):
+        theta = begun + (k + 1) / n_moves * (end - begun)
+        memory, steps, _ = method.begin(problem, theta, memory)
+        for w in (memory.w, 0.5 * memory.w, 0.0 * memory.w):
+            assert longest(problem, theta, w, steps) < 1.6
+        memory = method.estimate(problem, theta, memory).memory
+    assert (memory.scale.overlap > 2.0 * first).all()  # of where it began they were not
 
 
 def replace_data(problem):
