@@ -127,7 +127,7 @@ class BAMM(Method):
 
     def estimate(self, problem, theta, memory):
         place, draws = memory.place, Draws(problem, None)
-        scale = memory.scale.at(draws, theta, place.w).with_bend(draws, theta, place.w)
+        scale = memory.scale.moved(draws, theta, place.w, both=True)
         mu = self.share * (place.count + 1.0) ** -self.fall
         seen = self.steps.estimate(Averaged(problem, mu, scale.bend), theta, place)
         return replace(seen, memory=Blend(seen.memory, scale))

@@ -138,9 +138,7 @@ class Descent(Method):
     def begin(self, problem, theta, memory):
         """The memory with scales that hold at ``theta``, step lengths, and batches to draw."""
         draws = Draws(problem, self.batch_size, memory.seed, memory.count)
-        scale = memory.scale.at(draws, theta, memory.w)
-        if self.both_levels:
-            scale = scale.with_bend(draws, theta, memory.w)
+        scale = memory.scale.moved(draws, theta, memory.w, self.both_levels)
         memory = replace(memory, scale=scale)
         return memory, self.steps(problem, theta, memory), draws
 

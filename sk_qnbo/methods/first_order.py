@@ -47,7 +47,7 @@ class Pair:
     z_before: np.ndarray | None = None
     y_before: np.ndarray | None = None
     slopes: tuple | None = None
-    rise: np.ndarray | None = None
+    rise: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,20 @@ class F2SA(Descent):
         kept = before
         for _ in range(self.n_steps):
             part, _ = draws(z)
-            kept = self._looked(part, theta, z, kept, sigma)
-            dz, dy = kept.slopes
+            kept = self._looked(part, theta, z, kept)
+            dz, dy = kept.slopes[0], kept.slopes[1] + sigma / part.unit * kept.slopes[2]
             z = z - steps * dz
             kept = replace(kept, y=kept.y - steps * part.unit / (bend + sigma) * dy)
         part, point = draws(z)
-        rise = self._rise(part, theta, z, kept.y, memory.w, before, sigma)
+        kept = replace(kept, rise=self._risen(part, theta, z, kept.y, memory.w, before))
         value, _, b = part.upper(theta, point)
         return Estimate(
             value,
-            rise,
+            kept.rise[0] + sigma * kept.rise[1],
             draws.place(z),
-            _residual(draws, part, *kept.slopes, b, steps),  # before the last step: no better
+            _residual(draws, part, dz, dy, b, steps),  # before the last step: no better
             self.n_steps,
-            memory.moved(z, memory.u, replace(kept, rise=rise)),
+            memory.moved(z, memory.u, kept),
             w=z,
         )
 
@@ -115,39 +115,40 @@ class F2SA(Descent):
         fits = self.momentum < 1 and kept.theta is not None and kept.theta.shape == theta.shape
         return kept if fits else Pair(kept.y)
 
-    def _looked(self, part, theta, z, kept, sigma):
+    def _looked(self, part, theta, z, kept):
         """The slopes here, averaged with those of the last look."""
-        new = _slopes(part, theta, z, kept.y, sigma)
+        new = _slopes(part, theta, z, kept.y)
         if self.momentum < 1 and kept.slopes is not None:
-            old = _slopes(part, kept.theta, kept.z_before, kept.y_before, sigma)
-            pairs = zip(new, kept.slopes, old, strict=True)
-            new = tuple(self._averaged(*three) for three in pairs)
+            old = _slopes(part, kept.theta, kept.z_before, kept.y_before)
+            new = self._averaged(new, kept.slopes, old)
         return Pair(kept.y, theta, z, kept.y, new, kept.rise)
 
-    def _rise(self, part, theta, z, y, z_before, before, sigma):
-        """The hypergradient at the new variables, averaged with that at the last theta's."""
-        new = _rise(part, theta, z, y, sigma)
+    def _risen(self, part, theta, z, y, z_before, before):
+        """The hypergradient's terms, averaged with those where the last theta ended."""
+        new = _rise(part, theta, z, y)
         if before.rise is None:
             return new
-        return self._averaged(
-            new, before.rise, _rise(part, before.theta, z_before, before.y, sigma)
-        )
+        return self._averaged(new, before.rise, _rise(part, before.theta, z_before, before.y))
 
     def _averaged(self, new, kept, old):
-        """STORM: what was known follows the change that this batch sees."""
-        return new + (1.0 - self.momentum) * (kept - old)
+        """STORM: what was known follows the change that this batch sees.
+
+        Term by term: noise of g is to be the same in y and z at any sigma, where it cancels.
+        """
+        a = 1.0 - self.momentum
+        return tuple(x + a * (h - o) for x, h, o in zip(new, kept, old, strict=True))
 
 
-def _slopes(part, theta, z, y, sigma):
-    """Gradients of g in z and of f + sigma g in y."""
+def _slopes(part, theta, z, y):
+    """Gradients of g in z, of f in y, of g in y."""
     at_y = part.at(y)
-    dy = part.n_stack * part.upper(theta, at_y)[2] + sigma / part.unit * part.lower(theta, at_y)[1]
-    return part.lower(theta, part.at(z))[1], dy
+    f = part.n_stack * part.upper(theta, at_y)[2]
+    return part.lower(theta, part.at(z))[1], f, part.lower(theta, at_y)[1]
 
 
-def _rise(part, theta, z, y, sigma):
-    """The hypergradient, up to 1 / sigma."""
-    return part.upper(theta, part.at(y))[1] + sigma * theta_difference(part, theta, y, z)
+def _rise(part, theta, z, y):
+    """The terms of the hypergradient: of f, and of g times sigma."""
+    return part.upper(theta, part.at(y))[1], theta_difference(part, theta, y, z)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 _TINY = np.finfo(float).tiny
-_FIRST, _AGAIN = 20, 2  # products at the start, and when theta went a little further
+_FIRST, _AGAIN = 20, 2  # products at the start or after a leap, and when theta went a little on
 _LEAP = 0.5  # of a coordinate of theta, mostly a logarithm: what was known counts no more
 _MARGIN, _WIDER = 1.1, 1.2  # power iteration ends a little below the eigenvalue
-_FORGET = 0.9  # and what was seen is believed for a while
+_FORGET = 0.98  # and what was seen is believed for a while
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,28 @@ class Scale:
             size = np.linalg.norm(v, axis=1, keepdims=True)
         return cls(_MARGIN * np.maximum(size, 1.0), _unit(v), theta)
 
+    def leapt(self, theta):
+        """Whether theta is so far from where it was that what was known counts no more."""
+        return theta.shape != self.theta.shape or np.abs(theta - self.theta).max() > _LEAP
+
     def at(self, draws, theta, w):
         """The overlap where theta and w have moved to, unless it holds at every theta."""
         if draws.problem.diagonal(theta) is not None:
-            return self
-        root = np.sqrt(bound_of(draws.problem, theta))
+            return replace(self, theta=theta)
+        leapt, root = self.leapt(theta), np.sqrt(bound_of(draws.problem, theta))
         # a little of everything, so that a direction that rises is found
         v = self.top + 0.1 * _unit(np.random.default_rng(0).standard_normal(w[:1].shape))
-        size = np.zeros_like(self.overlap)
+        size = np.full_like(self.overlap, _MARGIN)
         # half of them where the level starts cold, mostly its most bent place, then where it stands
-        cold, half = draws.problem.initial(), (_FIRST if self._leapt(theta) else _AGAIN) // 2
+        cold, half = draws.problem.initial(), (_FIRST if leapt else _AGAIN) // 2
         for place in half * [cold] + half * [w]:
             part, point = draws(place)
             v = part.hvp(theta, point, _unit(v) / root) / root
-            size = np.maximum(size, np.linalg.norm(v, axis=1, keepdims=True))
-        kept = _FORGET * self.overlap
-        overlap = np.maximum(np.maximum(_WIDER * size, kept), _MARGIN)
+            size = np.maximum(size, _WIDER * np.linalg.norm(v, axis=1, keepdims=True))
+        overlap = size if leapt else np.maximum(size, _FORGET * self.overlap)
         return replace(self, overlap=overlap, top=_unit(v), theta=theta)
 
-    def _leapt(self, theta):
-        return theta.shape != self.theta.shape or np.abs(theta - self.theta).max() > _LEAP
-
-    def with_bend(self, draws, theta, w, n_products=1):
+    def with_bend(self, draws, theta, w, n_products):
         """The upper curvature at ``w``, by power iteration that goes on from the last one."""
         root = np.sqrt(self.overlap * bound_of(draws.problem, theta) / draws.problem.unit)
         v = self.bend_top
@@ -94,8 +94,16 @@ class Scale:
             size = max(size, float(np.linalg.norm(v)))
         # an upper objective that hardly bends is still to move w by no more than w's own size
         pull = part.n_stack * np.linalg.norm(b / root) / (np.linalg.norm(w * root) or 1.0)
-        bend = max(_MARGIN * size, 1e-3 * float(pull), _FORGET * self.bend, _TINY**0.5)
+        bend = max(_MARGIN * size, 1e-3 * float(pull), _TINY**0.5)
         return replace(self, bend=bend, bend_top=v if size > 0 else None)
+
+    def moved(self, draws, theta, w, both=False):
+        """Both of them at another theta, ``both`` levels or the lower one alone."""
+        leapt, now = self.leapt(theta), self.at(draws, theta, w)
+        if not both:
+            return now
+        now = now.with_bend(draws, theta, w, _FIRST // 2 if leapt else 1)
+        return now if leapt else replace(now, bend=max(now.bend, _FORGET * self.bend))
 
 
 def upper_slopes(problem, theta, point, v):
