@@ -156,6 +156,34 @@ def test_newton_steps_without_further_products_are_soba(ahead):
     assert_allclose(seen.gradient, want, rtol=1e-10)
 
 
+class Watched:
+    """A problem that notes which part was asked for a product."""
+
+    def __init__(self, problem, asked, part=None):
+        self.problem, self.asked, self.part = problem, asked, part
+
+    def __getattr__(self, name):
+        return getattr(self.problem, name)
+
+    def batch(self, part, n_parts):
+        return Watched(self.problem.batch(part, n_parts), self.asked, part)
+
+    def hvp(self, theta, w, v):
+        self.asked.append(self.part)
+        return self.problem.hvp(theta, w, v)
+
+
+@pytest.mark.parametrize("name", ["nsbo-sgd", "nsbo-saga"])
+def test_both_systems_of_a_newton_step_have_the_same_hessians(name):
+    problem, theta, _ = referenced("binary per feature")
+    method = replace(METHODS[name], batch_size=8, n_products=6)
+    memory = method.estimate(problem, theta, method.start(problem, theta)).memory
+    watched = Watched(problem, [])
+    method.estimate(watched, theta, memory)
+    of_the_fit, of_the_adjoint = watched.asked[1:7], watched.asked[7:]
+    assert of_the_fit == of_the_adjoint and len(set(of_the_fit)) > 1
+
+
 def test_unrolled_steps_from_the_solution_are_the_neumann_series():
     problem, theta, _ = referenced("ridge")
     w = problem.array(held_still(METHODS["exact"], problem, theta, 3)[-1].point)
