@@ -46,9 +46,8 @@ class AID(Descent):
 
     @property
     def cost(self):
-        # one product more tells the residual, one gradient more corrects the value
-        products = self.n_products + (not self.noisy)
-        return {"lower": self.n_steps + 1, "hvp": products, "upper": 1, "cross": 1}
+        # one product more tells the residual of the whole, one gradient more corrects the value
+        return {"lower": self.n_steps + 1, "hvp": self.n_products + 1, "upper": 1, "cross": 1}
 
     def estimate(self, problem, theta, memory):
         memory, steps, draws = self.begin(problem, theta, memory)

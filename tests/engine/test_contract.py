@@ -6,9 +6,10 @@ from functools import cache
 import numpy as np
 import pytest
 from engine.references import dense_hypergradient, made, relative_error
+from engine.test_more_problems import cleaning, few_shot, theta_for
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sk_qnbo.methods import METHODS
+from sk_qnbo.methods import METHODS, QNBO
 from sk_qnbo.problems import CountedProblem, DataCleaning, FewShot, Quadratic
 from sk_qnbo.upper import UPPER_STEPS
 
@@ -49,6 +50,23 @@ def referenced(name):
     return case.problem, case.theta, dense_hypergradient(case, case.theta)
 
 
+TASKS = {
+    "cleaning": lambda: cleaning()[0],
+    "cleaning, binary": lambda: cleaning("binary")[0],
+    "few-shot": few_shot,
+    "few-shot, ridge": lambda: few_shot("squared"),
+}
+
+
+@cache
+def tasked(case):
+    """The problem, a theta, and the hypergradient there by conjugate gradients to rounding."""
+    problem = TASKS[case]()
+    exact = QNBO(tol=1e-10, adjoint_tol=1e-9, n_refine=500, max_iter=2000)
+    theta = theta_for(problem)
+    return problem, theta, exact.estimate(problem, theta, exact.start(problem, theta)).gradient
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("case", CASES)
 def test_holding_theta_still_approaches_the_hypergradient(case, name):
@@ -67,6 +85,47 @@ def test_the_same_on_a_problem_without_rows(name):
     want = problem.hypergradient(theta)
     assert relative_error(got, want) < method.accuracy
     assert got @ want > 0.0
+
+
+# Random directions: the error falls like the root of upper variables over estimates, 60 over 200.
+FEW_DIRECTIONS = {"pzobo", "pzobo-s"}
+# A step each on a ridge of few rows: still on their way after 400 estimates.
+SLOW = {"saba", "ma-saba", "nsbo-saga", "ma-nsbo-saga"}
+# The fit's matrix stands for the Hessian's inverse, from a diagonal: as bad as it comes.
+UNREFINED = {"shine"}
+
+
+def promised(name, problem):
+    """The accuracy declared, eased where the problem asks for it or a method falls short."""
+    method = METHODS[name]
+    if name in FEW_DIRECTIONS:
+        return 0.8
+    # quasi-Newton methods stop at a tolerance, which the problem may multiply
+    slack = problem.start_plan.slack if isinstance(method, QNBO) and method.tol_decay == 1 else 1.0
+    return method.accuracy * max(slack, 3.0 if name in SLOW else 1.0)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in UNREFINED])
+@pytest.mark.parametrize("case", TASKS)
+def test_the_same_where_theta_weighs_rows_or_embeds_them(case, name):
+    problem, theta, want = tasked(case)
+    got = settled_gradient(small(name), problem, theta)
+    assert relative_error(got, want) < promised(name, problem)
+    assert got @ want > 0.0
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("case", TASKS)
+def test_calls_there_stay_within_what_is_declared(case, name):
+    problem, theta, _ = tasked(case)
+    counted, method = CountedProblem(problem), small(name)
+    memory = held_still(method, counted, theta, 1)[-1].memory
+    counted.calls.clear()
+    method.estimate(counted, theta + 0.1, memory)
+    share = 1 / round(problem.n_terms / 24) if name in STOCHASTIC and problem.n_terms > 24 else 1
+    for oracle in method.cost.keys() | method.cost_of_scale.keys():
+        most = method.cost.get(oracle, 0) + method.cost_of_scale.get(oracle, 0)
+        assert counted.calls[oracle] <= most * share * (1 + 1e-9), oracle
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -60,7 +60,7 @@ def test_an_upper_level_of_much_more_or_less_curvature_is_followed(name, factor)
 @pytest.mark.parametrize("name", BOTH_LEVELS)
 def test_the_curvature_of_the_upper_level_is_followed_as_penalties_fall(name, n_moves):
     """Beside the lower level under high penalties it is nothing, under low ones as much."""
-    case, method = made(**CASES["ridge"]), METHODS[name]
+    case, method = made(**CASES["ridge"] | {"intercept": False}), METHODS[name]
     if method.noisy:
         method = replace(method, batch_size=None)
     begun = case.theta + 8.0 * np.eye(len(case.theta))[0]
