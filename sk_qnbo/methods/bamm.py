@@ -112,7 +112,7 @@ class BAMM(Method):
         cost = dict(self.steps.cost)
         cost["hvp"] += self.steps.cost_of_scale["hvp"]  # what is averaged has no known diagonal
         two = 2 * (cost["hvp"] + cost["cross"]) + cost["lower"]
-        return cost | {"upper": cost["upper"] + two + 2}
+        return cost | {"upper": cost["upper"] + two + 4}
 
     @property
     def cost_of_scale(self):

@@ -79,8 +79,8 @@ class F2SA(Descent):
     def cost(self):
         times = 1 + (self.momentum < 1)
         looks = self.n_steps * times
-        # two calls tell the bend of f, one its value
-        return {"lower": 2 * looks, "upper": looks + times + 3, "cross": times}
+        # four calls tell the bend of f, one its value
+        return {"lower": 2 * looks, "upper": looks + times + 5, "cross": times}
 
     def estimate(self, problem, theta, memory):
         memory, steps, draws = self.begin(problem, theta, memory)
@@ -172,7 +172,7 @@ class BOME(Descent):
 
     @property
     def cost(self):
-        return {"lower": self.n_steps + 2, "upper": 4, "cross": 1}
+        return {"lower": self.n_steps + 2, "upper": 6, "cross": 1}
 
     def estimate(self, problem, theta, memory):
         memory, steps, draws = self.begin(problem, theta, memory)

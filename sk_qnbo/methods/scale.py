@@ -81,14 +81,18 @@ class Scale:
         return replace(self, overlap=overlap, top=_unit(v), theta=theta)
 
     def with_bend(self, draws, theta, w, n_products):
-        """The upper curvature at ``w``, by power iteration that goes on from the last one."""
+        """The upper curvature, by power iteration that goes on from the last one.
+
+        Half of the products are where the level starts cold, as the bound that it is compared
+        with holds where losses bend most: at ``w`` alone both may be flat.
+        """
         root = np.sqrt(self.overlap * bound_of(draws.problem, theta) / draws.problem.unit)
         v = self.bend_top
         if v is None:
             v = np.random.default_rng(0).standard_normal(w[:1].shape) / root
-        size = 0.0
-        for _ in range(n_products):
-            part, point = draws(w)
+        cold, half, size = draws.problem.initial(), n_products // 2, 0.0
+        for place in half * [cold] + half * [w]:
+            part, point = draws(place)
             slope, b = upper_slopes(part, theta, point, v / np.linalg.norm(v) / root)
             v = part.n_stack * slope / root
             size = max(size, float(np.linalg.norm(v)))
@@ -102,7 +106,7 @@ class Scale:
         leapt, now = self.leapt(theta), self.at(draws, theta, w)
         if not both:
             return now
-        now = now.with_bend(draws, theta, w, _FIRST // 2 if leapt else 1)
+        now = now.with_bend(draws, theta, w, _FIRST // 2 if leapt else _AGAIN)
         return now if leapt else replace(now, bend=max(now.bend, _FORGET * self.bend))
 
 
