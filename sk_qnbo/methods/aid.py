@@ -46,11 +46,11 @@ class AID(Descent):
 
     @property
     def cost(self):
-        # one product more tells the residual (of the whole), one gradient more corrects the value
+        # one product more tells the residual of the whole, one gradient more corrects the value
         return {"lower": self.n_steps + 1, "hvp": self.n_products + 1, "upper": 1, "cross": 1}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
+        memory, steps, draws = self.begin(problem, theta, memory)
         w, _ = self.descend(draws, theta, memory.w, steps, self.n_steps)
         part, point = draws(w)
         seen = Seen.of(part, theta, point)

@@ -59,6 +59,9 @@ class Method:
     cost : dict
         Most calls of each oracle that one estimate makes once it has started; a call on a batch
         counts as the batch's share.
+    cost_of_scale : dict
+        The same, besides: what step lengths cost where theta does not enter the lower Hessian
+        through a diagonal alone. More where a coordinate of theta leapt.
     coordinates : tuple of str
         Coordinates of the lower level that it bears, of those that a problem may offer
         (``BilevelProblem.coordinates``); all but "fixed" follow theta.
@@ -69,6 +72,7 @@ class Method:
     noisy = False
     upper = "lbfgs"
     cost = {}
+    cost_of_scale = {}
 
     def start(self, problem, theta, seed=0, w=None):
         """Memory before the first estimate.

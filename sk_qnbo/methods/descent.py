@@ -1,10 +1,4 @@
-"""What the methods of gradient steps share: where they stand, step lengths, linear systems.
-
-A step of length one moves coefficient j by ``gradient_j / (overlap * bound_j)``. ``bound`` is the
-problem's ``curvature_bound`` and ``overlap`` the largest eigenvalue of the lower Hessian scaled to
-a unit diagonal: how much the columns repeat one another. Together they bound the Hessian, at every
-theta that enters through a diagonal.
-"""
+"""What the methods of gradient steps share: where they stand, steps, linear systems."""
 
 from dataclasses import dataclass, replace
 
@@ -14,6 +8,7 @@ from ..curvature.base import dot
 from ..solvers.linear_systems import conjugate_gradients
 from .base import Method
 from .sampling import Draws
+from .scale import Scale, bound_of
 
 _TINY = np.finfo(float).tiny
 # relative residual at which conjugate gradients only stir what is left of a flat direction
@@ -27,7 +22,7 @@ class Place:
     Attributes
     ----------
     w, u : ndarray of shape (n_stack, n_lower)
-    overlap : ndarray of shape (n_stack, 1)
+    scale : Scale
     seed, count : int
         What the next draws are made of.
     extra : object
@@ -36,7 +31,7 @@ class Place:
 
     w: np.ndarray
     u: np.ndarray
-    overlap: np.ndarray
+    scale: Scale
     seed: int = 0
     count: int = 0
     extra: object = None
@@ -44,27 +39,6 @@ class Place:
     def moved(self, w, u, extra=None):
         """The place after one more estimate."""
         return replace(self, w=w, u=u, extra=extra, count=self.count + 1)
-
-
-def overlap(problem, theta, w, n_products=20):
-    """Largest eigenvalue of each lower Hessian scaled to a unit diagonal, ``(n_stack, 1)``.
-
-    By power iteration on the part of the Hessian that ``theta`` does not move: adding a diagonal
-    to both can only bring the two closer, so the answer holds along theta.
-    """
-    point, known = problem.at(w), problem.diagonal(theta)
-    data = problem.curvature_bound(theta) if known is None else problem.data_diagonal(point)
-    known = 0.0 if known is None else known
-    shrink = 1.0 / np.sqrt(np.maximum(data, 1e-12 * data.max(axis=1, keepdims=True) + _TINY))
-    v = shrink * np.random.default_rng(0).standard_normal(w[:1].shape)
-    size = np.ones((len(w), 1))
-    for _ in range(n_products):
-        v = v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), _TINY)
-        x = shrink * v
-        v = shrink * (problem.hvp(theta, point, x) - known * x)
-        size = np.linalg.norm(v, axis=1, keepdims=True)
-    # the iteration ends a little below the eigenvalue
-    return 1.1 * np.maximum(size, 1.0)
 
 
 def lower_residual(problem, g, steps):
@@ -136,29 +110,42 @@ class Descent(Method):
     accuracy: float = 1e-3
     upper: str = "lbfgs"
 
+    # whether steps go along sums of both levels, so that the upper curvature counts too
+    both_levels = False
+
     @property
     def noisy(self):
         return self.batch_size is not None
 
+    @property
+    def cost_of_scale(self):
+        return {"hvp": 2}
+
     def start(self, problem, theta, seed=0, w=None):
         cold = problem.initial()
         w = cold if w is None else w
-        memory = Place(w, np.zeros_like(w), overlap(problem, theta, cold), int(seed))
+        memory = Place(w, np.zeros_like(w), Scale.of(problem, theta, cold), int(seed))
         steps, draws = self.steps(problem, theta, memory), Draws(problem, None)
         w, _ = self.descend(draws, theta, w, steps, self.n_warm)
         part, point = draws(w)
         b = part.upper(theta, point)[2]
-        return replace(memory, w=w, u=gradient_steps(draws, theta, w, b, None, steps, self.n_warm))
+        u = gradient_steps(draws, theta, w, b, None, steps, self.n_warm)
+        scale = memory.scale.at(draws, theta, memory.w)
+        if self.both_levels:
+            scale = scale.with_bend(draws, theta, w, 10)
+        return replace(memory, w=w, u=u, scale=scale)
+
+    def begin(self, problem, theta, memory):
+        """The memory with scales that hold at ``theta``, step lengths, and batches to draw."""
+        draws = Draws(problem, self.batch_size, memory.seed, memory.count)
+        scale = memory.scale.moved(draws, theta, memory.w, self.both_levels)
+        memory = replace(memory, scale=scale)
+        return memory, self.steps(problem, theta, memory), draws
 
     def steps(self, problem, theta, memory):
         """Step lengths ``(n_stack, n_lower)``."""
-        bound = problem.curvature_bound(theta)
-        bound = np.maximum(bound, 1e-12 * bound.max(axis=1, keepdims=True) + _TINY)
         fallen = self.rel_step / (1.0 + memory.count / 100.0) ** self.decay
-        return fallen / (memory.overlap * bound)
-
-    def draws(self, problem, memory):
-        return Draws(problem, self.batch_size, memory.seed, memory.count)
+        return fallen / (memory.scale.overlap * bound_of(problem, theta))
 
     def descend(self, draws, theta, w, steps, n):
         """The array after n gradient steps from ``w``, and the points and arrays before it."""

@@ -10,9 +10,10 @@
   ``rho = max((eta |grad q|^2 - <grad f, grad q>) / |grad q|^2, 0)``. A joint descent: with theta
   held still it stops near the hypergradient, not at it, the nearer the larger eta.
 
-g is counted per ``unit`` and f per member of the stack, so that sigma and eta mean the same for
-sums and means. What g gains in theta between two lower points is ``cross`` at their middle along
-their difference: exact for quadratic penalties, else of third order in the difference.
+g is counted per ``unit``, f per member of the stack and in ``bend``: how much more it bends than g
+does. So sigma and eta mean the same for sums and means and in any unit of f. What g gains in theta
+between two lower points is ``cross`` at their middle along their difference: exact for quadratic
+penalties, else of third order in the difference.
 """
 
 from dataclasses import dataclass, replace
@@ -39,13 +40,14 @@ def _residual(draws, part, g, slope, b, steps):
 
 @dataclass(frozen=True)
 class Pair:
-    """Both lower variables of F2SA, and what F3SA remembers of the last step."""
+    """The second variable of F2SA, and what F3SA remembers: where it looked last, what it saw."""
 
     y: np.ndarray
     theta: np.ndarray | None = None
     z_before: np.ndarray | None = None
     y_before: np.ndarray | None = None
-    directions: tuple | None = None
+    slopes: tuple | None = None
+    rise: tuple | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class F2SA(Descent):
     n_steps : int
         T, steps of both lower variables at each theta.
     sigma : float
-        The penalty at the first theta.
+        The penalty at the first theta, times the bend of f.
     growth : float
         It grows like ``k ** growth`` (1/7 in the paper's theory).
     momentum : float
@@ -71,30 +73,38 @@ class F2SA(Descent):
     accuracy: float = 0.1
     upper: str = "adam"
 
+    both_levels = True
+
     @property
     def cost(self):
-        looks = self.n_steps * (1 + (self.momentum < 1))
-        return {"lower": 2 * looks, "upper": looks + 1, "cross": looks}
+        times = 1 + (self.momentum < 1)
+        looks = self.n_steps * times
+        # four calls tell the bend of f, one its value
+        return {"lower": 2 * looks, "upper": looks + times + 5, "cross": times}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
-        sigma = self.sigma * (memory.count + 1.0) ** self.growth
-        z, kept = memory.w, self._kept(memory, theta)
+        memory, steps, draws = self.begin(problem, theta, memory)
+        bend = memory.scale.bend
+        sigma = bend * self.sigma * (memory.count + 1.0) ** self.growth
+        z, before = memory.w, self._kept(memory, theta)
+        kept = before
         for _ in range(self.n_steps):
-            seen_at = z
-            part, point = draws(z)
-            kept = self._looked(part, point, theta, kept, sigma)
-            z = z - steps * kept.directions[0]
-            kept = replace(kept, y=kept.y - steps * part.unit / (1.0 + sigma) * kept.directions[1])
+            part, _ = draws(z)
+            kept = self._looked(part, theta, z, kept)
+            dz, dy = kept.slopes[0], kept.slopes[1] + sigma / part.unit * kept.slopes[2]
+            z = z - steps * dz
+            kept = replace(kept, y=kept.y - steps * part.unit / (bend + sigma) * dy)
+        part, point = draws(z)
+        kept = replace(kept, rise=self._risen(part, theta, z, kept.y, memory.w, before))
         value, _, b = part.upper(theta, point)
         return Estimate(
             value,
-            kept.directions[2],
-            draws.place(seen_at),
-            _residual(draws, part, kept.directions[0], kept.directions[1], b, steps),
+            kept.rise[0] + sigma * kept.rise[1],
+            draws.place(z),
+            _residual(draws, part, dz, dy, b, steps),  # before the last step: no better
             self.n_steps,
             memory.moved(z, memory.u, kept),
-            w=seen_at,
+            w=z,
         )
 
     def _kept(self, memory, theta):
@@ -105,24 +115,40 @@ class F2SA(Descent):
         fits = self.momentum < 1 and kept.theta is not None and kept.theta.shape == theta.shape
         return kept if fits else Pair(kept.y)
 
-    def _looked(self, part, point, theta, kept, sigma):
-        """The three directions here, averaged with those of the last look."""
-        z, y = part.array(point), kept.y
-        new = _directions(part, theta, z, y, sigma)
-        if self.momentum < 1 and kept.directions is not None:
-            old = _directions(part, kept.theta, kept.z_before, kept.y_before, sigma)
-            a = 1.0 - self.momentum
-            new = tuple(x + a * (h - o) for x, h, o in zip(new, kept.directions, old, strict=True))
-        return Pair(y, theta, z, y, new)
+    def _looked(self, part, theta, z, kept):
+        """The slopes here, averaged with those of the last look."""
+        new = _slopes(part, theta, z, kept.y)
+        if self.momentum < 1 and kept.slopes is not None:
+            old = _slopes(part, kept.theta, kept.z_before, kept.y_before)
+            new = self._averaged(new, kept.slopes, old)
+        return Pair(kept.y, theta, z, kept.y, new, kept.rise)
+
+    def _risen(self, part, theta, z, y, z_before, before):
+        """The hypergradient's terms, averaged with those where the last theta ended."""
+        new = _rise(part, theta, z, y)
+        if before.rise is None:
+            return new
+        return self._averaged(new, before.rise, _rise(part, before.theta, z_before, before.y))
+
+    def _averaged(self, new, kept, old):
+        """STORM: what was known follows the change that this batch sees.
+
+        Term by term: noise of g is to be the same in y and z at any sigma, where it cancels.
+        """
+        a = 1.0 - self.momentum
+        return tuple(x + a * (h - o) for x, h, o in zip(new, kept, old, strict=True))
 
 
-def _directions(part, theta, z, y, sigma):
-    """Gradients of g in z, of f + sigma g in y, and the hypergradient."""
+def _slopes(part, theta, z, y):
+    """Gradients of g in z, of f in y, of g in y."""
     at_y = part.at(y)
-    _, grad_theta, b = part.upper(theta, at_y)
-    dy = part.n_stack * b + sigma / part.unit * part.lower(theta, at_y)[1]
-    dx = grad_theta + sigma * theta_difference(part, theta, y, z)
-    return part.lower(theta, part.at(z))[1], dy, dx
+    f = part.n_stack * part.upper(theta, at_y)[2]
+    return part.lower(theta, part.at(z))[1], f, part.lower(theta, at_y)[1]
+
+
+def _rise(part, theta, z, y):
+    """The terms of the hypergradient: of f, and of g times sigma."""
+    return part.upper(theta, part.at(y))[1], theta_difference(part, theta, y, z)
 
 
 @dataclass(frozen=True)
@@ -134,7 +160,7 @@ class BOME(Descent):
     n_steps : int
         T, steps from w to where the lower value is compared.
     eta : float
-        How fast the lower problem has to be solved beside the descent of f.
+        How fast the lower problem has to be solved beside the descent of f, times the bend of f.
     """
 
     n_steps: int = 10
@@ -142,13 +168,15 @@ class BOME(Descent):
     accuracy: float = 1.0
     upper: str = "adam"
 
+    both_levels = True
+
     @property
     def cost(self):
-        return {"lower": self.n_steps + 2, "upper": 2, "cross": 1}
+        return {"lower": self.n_steps + 2, "upper": 6, "cross": 1}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
-        w = memory.w
+        memory, steps, draws = self.begin(problem, theta, memory)
+        w, bend = memory.w, memory.scale.bend
         best, _ = self.descend(draws, theta, w, steps, self.n_steps)
         part, point = draws(w)
         _, grad_theta, b = part.upper(theta, point)
@@ -158,7 +186,7 @@ class BOME(Descent):
         s = steps * part.unit
         agree = float((s * b * g).sum()) + float(grad_theta @ pull)
         size = float((s * g * g).sum()) / part.n_stack + float(pull @ pull)
-        rho = max(self.eta - agree / max(size, _TINY), 0.0)
+        rho = max(self.eta * bend - agree / max(size, _TINY), 0.0)
         # rho times the curvature of q: the step is shortened as the barrier gets steep
         slope = part.n_stack * b + rho * g
         part, point = draws(best)
@@ -169,6 +197,6 @@ class BOME(Descent):
             draws.place(best),
             _residual(draws, part, g, slope, b, steps),
             self.n_steps,
-            memory.moved(w - s / (1.0 + rho) * slope, memory.u),
+            memory.moved(w - s / (bend + rho) * slope, memory.u),
             w=best,
         )

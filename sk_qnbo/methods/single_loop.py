@@ -13,8 +13,9 @@ At ``(theta, w, u)`` with one lower Hessian H, the two steps solve, more or less
   NBO-CG; with batches NSBO-SGD, with SAGA NSBO-SAGA (Dong, Yang, Yao, Zhang, "Efficient
   curvature-aware hypergradient approximation for bilevel optimization", ICML 2025, arXiv
   2505.02101). Which estimator enters where in the stochastic ones is our reading: SAGA on both
-  right-hand sides and the hypergradient, a fresh batch's Hessian in each further step, and
-  without SAGA a fresh batch for the hypergradient.
+  right-hand sides and the hypergradient, a fresh batch's Hessian in each further step, the same
+  in both systems, and without SAGA a fresh batch for the hypergradient. With SAGA the new u
+  depends on its batch by no more than the steps do, which vanish as it settles.
 
 The moving average over hypergradients of MA-SOBA (Chen, Xiao, Balasubramanian, 2023, arXiv
 2306.12067), MA-SABA (Chu, Xu, Yao, Zhang, ICML 2024, arXiv 2405.18777) and MA-NSBO-SAGA is how
@@ -91,7 +92,7 @@ class SingleLoop(Descent):
         return {"lower": 1, "hvp": 1 + 2 * self.n_products, "upper": twice, "cross": 1}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
+        memory, steps, draws = self.begin(problem, theta, memory)
         w, u = memory.w, memory.u
         table = self._table(draws, theta, memory)
         index = draws.index()
@@ -100,7 +101,9 @@ class SingleLoop(Descent):
         lower, rest = g, r
         if table is not None:
             lower, rest = table.reduced(index, 0, g), table.reduced(index, 1, r)
-        v, z = (self._solved(draws, theta, w, x, steps) for x in (lower, rest))
+        # one Hessian for both systems; where it is drawn, the same draws
+        hessians = [draws(w) for _ in range(self.n_products)]
+        v, z = (self._solved(hessians, theta, w, x, steps) for x in (lower, rest))
         new = memory.moved(w - v, u - z)
         if self.ahead:
             # the new u knows this batch: one of its own keeps the cross term without bias
@@ -119,9 +122,12 @@ class SingleLoop(Descent):
         seen_at = new.w if self.ahead else w
         return Estimate(value, gradient, draws.place(seen_at), residual, 1, new, w=seen_at)
 
-    def _solved(self, draws, theta, w, b, steps):
+    def _solved(self, hessians, theta, w, b, steps):
         start = steps * b if self.system == "gd" or self.n_products == 0 else None
-        return SYSTEMS[self.system](draws, theta, w, b, start, steps, self.n_products)
+        again = iter(hessians)
+        return SYSTEMS[self.system](
+            lambda _: next(again), theta, w, b, start, steps, self.n_products
+        )
 
     def _table(self, draws, theta, memory):
         """The table of the memory, or a new one: at the start, or of another problem."""

@@ -38,7 +38,7 @@ class ITD(Descent):
         return {"lower": n + 1, "hvp": n, "upper": 1, "cross": n}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
+        memory, steps, draws = self.begin(problem, theta, memory)
         w, path = self.descend(draws, theta, memory.w, steps, self.n_steps)
         part, point = draws(w)
         seen = Seen.of(part, theta, point)

@@ -46,7 +46,7 @@ class PZOBO(Descent):
         return {"lower": (self.n_directions + 1) * self.n_steps + 1, "upper": 1}
 
     def estimate(self, problem, theta, memory):
-        steps, draws = self.steps(problem, theta, memory), self.draws(problem, memory)
+        memory, steps, draws = self.begin(problem, theta, memory)
         w, path = self.descend(draws, theta, memory.w, steps, self.n_steps)
         parts = [part for part, _ in path]
         part, point = draws(w)

@@ -1,10 +1,12 @@
 """Few-shot meta-learning: what many small tasks share, learnt so that a head fits from few rows."""
 
+import copy
 from functools import cached_property
 
 import numpy as np
 
 from .base import BilevelProblem, StartPlan
+from .batches import deal
 from .losses import LOSSES
 
 
@@ -35,6 +37,9 @@ class FewShot(BilevelProblem):
         theta           = (a, M, V)
 
     What was learnt is tried on tasks never seen: :meth:`on` has the same sizes and other tasks.
+    A batch is a share of every task's rows. It cannot be a share of the tasks: parts have the mean
+    of the whole, so that the few tasks of a part would weigh, and their heads bend, as many times
+    more, and no step would suit them.
 
     Parameters
     ----------
@@ -69,6 +74,34 @@ class FewShot(BilevelProblem):
         self.n_lower = n_outputs * len(self.embedding)
         self.n_upper = len(self.embedding) + self.n_lower + self.embedding.size
         self.unit = float(n_rows)
+        # what a row of either kind weighs, and how many query rows there are
+        self.scale, self.query_scale = 1.0, 1.0 / self.targets_query[:, 0].size
+        self._batches = {}
+
+    # -- batches ------------------------------------------------------------------------------
+    @property
+    def n_terms(self):
+        return min(self.targets.shape[2], self.targets_query.shape[2])
+
+    def batch(self, part, n_parts):
+        if n_parts == 1:
+            return self
+        if n_parts not in self._batches:
+            rows = deal(np.zeros((self.targets.shape[2], 1)), n_parts)
+            query = deal(np.zeros((self.targets_query.shape[2], 1)), n_parts, seed=1)
+            pairs = zip(rows, query, strict=True)
+            self._batches[n_parts] = [self._of(*pair, n_parts) for pair in pairs]
+        return self._batches[n_parts][part]
+
+    def _of(self, rows, query, n_parts):
+        some = copy.copy(self)
+        some._batches, some._last = {}, None
+        some.X, some.X_query = self.X[:, rows], self.X_query[:, query]
+        some.targets, some.targets_query = self.targets[..., rows], self.targets_query[..., query]
+        some.loss = LOSSES[self.loss_name](some.targets)
+        some.query_loss = LOSSES[self.loss_name](some.targets_query)
+        some.scale, some.query_scale = n_parts * self.scale, n_parts * self.query_scale
+        return some
 
     def on(self, X, targets, X_query, targets_query):
         """The same model on other tasks."""
@@ -104,14 +137,14 @@ class FewShot(BilevelProblem):
     def lower(self, theta, w):
         rows, shared, W = self._embedded(theta), self.shared(theta), self._head(w)
         at, off = self.loss.at(W @ rows.support), W - shared.mean
-        value = at.value.sum(axis=1) + 0.5 * (shared.alpha * off**2).sum(axis=(1, 2))
-        gradient = at.slope @ rows.support.transpose(0, 2, 1) + shared.alpha * off
+        value = self.scale * at.value.sum(axis=1) + 0.5 * (shared.alpha * off**2).sum(axis=(1, 2))
+        gradient = self.scale * at.slope @ rows.support.transpose(0, 2, 1) + shared.alpha * off
         return value, gradient.reshape(self.n_stack, -1)
 
     def hvp(self, theta, w, v):
         rows, V = self._embedded(theta), self._head(v)
         bent = self.loss.at(self._head(w) @ rows.support).bend_times(V @ rows.support)
-        out = bent @ rows.support.transpose(0, 2, 1) + self.shared(theta).alpha * V
+        out = self.scale * bent @ rows.support.transpose(0, 2, 1) + self.shared(theta).alpha * V
         return out.reshape(self.n_stack, -1)
 
     def cross(self, theta, w, u):
@@ -121,23 +154,23 @@ class FewShot(BilevelProblem):
         moved = W.transpose(0, 2, 1) @ at.bend_times(U @ rows.support)
         moved = moved + U.transpose(0, 2, 1) @ at.slope
         weights = shared.alpha * ((W - shared.mean) * U).sum(axis=(0, 1))
-        embedding = np.einsum("ken,knd->ed", moved, self.X)
+        embedding = self.scale * np.einsum("ken,knd->ed", moved, self.X)
         return _Shared(weights, -shared.alpha * U.sum(axis=0), embedding).packed()
 
     def upper(self, theta, w):
         rows, shared, W = self._embedded(theta), self.shared(theta), self._head(w)
-        at, n = self.query_loss.at(W @ rows.query), self.targets_query[:, 0].size
+        at, scale = self.query_loss.at(W @ rows.query), self.query_scale
         off = shared.embedding - self.embedding
-        value = float(at.value.sum()) / n + 0.5 * self.decay * float(np.square(off).sum())
-        pulled = np.einsum("ken,knd->ed", W.transpose(0, 2, 1) @ at.slope, self.X_query) / n
+        value = scale * float(at.value.sum()) + 0.5 * self.decay * float(np.square(off).sum())
+        pulled = scale * np.einsum("ken,knd->ed", W.transpose(0, 2, 1) @ at.slope, self.X_query)
         none = np.zeros_like(shared.log_weights), np.zeros_like(shared.mean)
         grad_theta = _Shared(*none, pulled + self.decay * off).packed()
-        grad_w = at.slope @ rows.query.transpose(0, 2, 1) / n
+        grad_w = scale * at.slope @ rows.query.transpose(0, 2, 1)
         return value, grad_theta, grad_w.reshape(self.n_stack, -1)
 
     def curvature_bound(self, theta):
         squares = np.square(self._embedded(theta).support).sum(axis=2)
-        bound = self.loss.bend_bound * squares[:, None] + self.shared(theta).alpha
+        bound = self.scale * self.loss.bend_bound * squares[:, None] + self.shared(theta).alpha
         return np.broadcast_to(bound, self.shape).reshape(self.n_stack, -1)
 
 

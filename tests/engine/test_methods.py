@@ -272,11 +272,12 @@ def test_near_interpolation_the_value_is_as_accurate_as_it_says():
     assert abs(seen.value / want.value - 1.0) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["stocbio", "amigo-sgd", "nsbo-sgd"])
+@pytest.mark.parametrize("name", ["stocbio", "amigo-sgd", "nsbo-sgd", "nsbo-saga"])
 def test_batches_do_not_bias_a_theta_that_weighs_their_rows(name):
     """Where theta weighs rows, the cross term's batch must not be the one that u answers.
 
-    With one batch for both the mean was off by 0.2 to 0.7 of its length.
+    With one batch for both the mean was off by 0.2 to 0.7 of its length; SAGA, where u no longer
+    answers any one batch when it has settled, may have one.
     """
     rng = np.random.default_rng(0)
     n, d, classes = 96, 5, 3
@@ -291,4 +292,5 @@ def test_batches_do_not_bias_a_theta_that_weighs_their_rows(name):
     for k in range(1500):
         seen = method.estimate(problem, theta, memory)
         memory, total = seen.memory, total + (k >= 100) * seen.gradient
-    assert np.linalg.norm(total / 1400 - want) < 0.12 * np.linalg.norm(want)
+    most = 0.12 if name != "nsbo-saga" else 0.002
+    assert np.linalg.norm(total / 1400 - want) < most * np.linalg.norm(want)

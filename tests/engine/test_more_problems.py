@@ -42,11 +42,11 @@ def cleaning(loss="softmax", n=60, n_valid=25, corrupted=0.5, is_sparse=False, s
     return DataCleaning(X, T, X_valid, T_valid, loss, ridge=0.05), wrong
 
 
-def few_shot(loss="softmax", tasks=4, seed=0):
+def few_shot(loss="softmax", tasks=4, n_rows=(6, 10), seed=0):
     """Classes differ in 2 of 8 directions, the others are noise."""
     rng = np.random.default_rng(seed)
     sets = []
-    for n in (6, 10):
+    for n in n_rows:
         centers = np.zeros((tasks, 3, 8))
         centers[..., :2] = 2.0 * np.random.default_rng(seed + 1).normal(size=(tasks, 3, 2))
         labels = np.tile(np.arange(n) % 3, (tasks, 1))
@@ -68,6 +68,7 @@ PROBLEMS = {
     "few-shot": few_shot,
     "few-shot, ridge": lambda: few_shot("squared"),
     "few-shot, binary": lambda: few_shot("binary"),
+    "a batch of few-shot": lambda: few_shot().batch(1, 2),
 }
 
 
@@ -176,8 +177,9 @@ def test_tasks_and_targets_must_match():
         made(loss="squared", outputs=2, n=50).problem,
         cleaning()[0],
         cleaning(is_sparse=True)[0],
+        few_shot(n_rows=(9, 10)),
     ],
-    ids=["binary", "softmax", "squared", "cleaning", "cleaning, sparse"],
+    ids=["binary", "softmax", "squared", "cleaning", "cleaning, sparse", "few-shot"],
 )
 @pytest.mark.parametrize("n_parts", [2, 7])
 def test_the_mean_over_batches_is_the_whole(problem, n_parts):
