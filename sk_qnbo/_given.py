@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ._checks import check_folds, check_rows, routing_enabled
-from ._estimators import encode, split_pipeline, tunable
+from ._estimators import encode, name_in_transformer, split_pipeline, tunable
 from ._pipeline_source import PipelineSource
 from ._sources import PlainSource, RowWeights
 from ._stack import Units
@@ -47,7 +47,7 @@ class Routed:
         """Route the parameters of fit, by scikit-learn's routing or, without it, by name."""
         params = {name: value for name, value in params.items() if value is not None}
         if not routing_enabled():
-            return cls._by_name(params, step)
+            return cls._by_name(params, search.estimator, step)
         routed = process_routing(search, "fit", **params)
         fit = routed["estimator"]["fit"]
         asked = () if transformer is None else _consumed(transformer, fit)
@@ -61,19 +61,36 @@ class Routed:
         )
 
     @classmethod
-    def _by_name(cls, params, step):
-        unknown = sorted(set(params) - {"sample_weight", "groups"})
-        if unknown:
-            raise TypeError(
-                f"fit got {unknown}, but without metadata routing it takes sample_weight "
-                "and groups only; enable routing with "
-                "sklearn.set_config(enable_metadata_routing=True)."
-            )
-        split, weight = {}, params.get("sample_weight")
-        if "groups" in params:
-            split["groups"] = params["groups"]
-        name = "sample_weight" if step is None else f"{step}__sample_weight"
-        return cls(split, {} if weight is None else {name: weight}, weight, {}, {})
+    def _by_name(cls, params, estimator, step):
+        """Weights of the model, groups, and parameters of transformers as ``step__name``."""
+        own = "sample_weight" if step is None else f"{step}__sample_weight"
+        if own != "sample_weight" and {own, "sample_weight"} <= set(params):
+            raise TypeError(f"fit got sample_weight and {own}, which are the same; give one.")
+        split = {name: value for name, value in params.items() if name == "groups"}
+        weight = params.get(own, params.get("sample_weight"))
+        fit = {} if weight is None else {own: weight}
+        rest = sorted(set(params) - {own, "sample_weight", "groups"})
+        inside = {name: name_in_transformer(estimator, name) for name in rest}
+        _refuse_unknown([name for name in rest if inside[name] is None], own, estimator)
+        fit |= {name: params[name] for name in rest}
+        transform = {inside[name]: params[name] for name in rest}
+        return cls(split, fit, weight, transform, {})
+
+
+def _refuse_unknown(names, own, estimator):
+    """Error for parameters of fit that go nowhere, with those that do."""
+    if not names:
+        return
+    known = "sample_weight and groups only"
+    if isinstance(estimator, Pipeline):
+        known = (
+            f"sample_weight (or {own}), groups, and <step>__<parameter> for the fit of a "
+            "transformer"
+        )
+    raise TypeError(
+        f"fit got {names}, but without metadata routing it takes {known}. Give one of these, or "
+        "enable routing with sklearn.set_config(enable_metadata_routing=True)."
+    )
 
 
 def _consumed(transformer, fit):

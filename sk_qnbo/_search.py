@@ -236,7 +236,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             Whatever its transformers take, if the estimator is a pipeline.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         **params : dict
-            ``sample_weight`` and ``groups``; by metadata routing where that is enabled.
+            ``sample_weight``, ``groups`` and, for a pipeline, ``<step>__<parameter>``; by metadata
+            routing where that is enabled.
 
         Returns
         -------
