@@ -410,7 +410,7 @@ def test_unknown_fit_parameters_are_told():
 def test_a_level_at_a_bound_is_told():
     X, y = classes()
     noise = np.random.default_rng(1).permutation(y)
-    with pytest.warns(ConvergenceWarning, match="ended at a bound"):
+    with pytest.warns(ConvergenceWarning, match="ended at the upper bound 1 "):
         quick(penalty="shared", alpha_bounds=(1e-6, 1.0)).fit(X, noise)
 
 
@@ -418,6 +418,17 @@ def test_a_rung_that_hits_its_iteration_limit_is_told():
     X, y = load_breast_cancer(return_X_y=True)
     with pytest.warns(ConvergenceWarning, match="max_iter=1 .*raise max_iter"):
         quick(shrinkage=0, max_iter=1, tol=0.0).fit(X[:200], y[:200])
+
+
+@pytest.mark.parametrize("method, kind", [("shine", "in error"), ("soba", "random, with an error")])
+def test_a_rough_method_that_does_not_end_is_told_of_a_better_one(method, kind):
+    data = classes()
+    told = f"method='{method}' is declared to be {kind} of up to .*Choose a method of smaller"
+    with pytest.warns(ConvergenceWarning, match=told) as seen:
+        quick(method=method, shrinkage=1.0, max_iter=1, tol=0.0).fit(*data)
+    assert "raise max_iter" not in str(seen[0].message)
+    with pytest.warns(ConvergenceWarning, match="residual of the last estimate .*raise max_iter"):
+        quick(shrinkage=1.0, max_iter=1, tol=0.0).fit(*data)
 
 
 def test_a_search_that_fools_itself_is_told():
@@ -493,7 +504,7 @@ def test_class_weights_below_zero_are_refused_by_name(weight):
         quick(model).fit(X, y)
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:all columns whose penalty is tuned are constant")
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_columns_that_are_all_constant_say_what_the_classes_are(value):
     _, y = classes()
