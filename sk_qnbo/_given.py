@@ -17,7 +17,11 @@ from ._pipeline_source import PipelineSource
 from ._sources import PlainSource, RowWeights
 from ._stack import Units
 from ._tuning import tuning_of
-from ._validation import check_classes, check_sample_weight, numbers_wanted
+from ._validation import check_classes, check_sample_weight, check_squares, numbers_wanted
+
+# spreads of a target whose fourth power a double can hold: losses are squares, and so are errors
+# of their mean
+_SPREADS = 1e-75, 1e75
 
 
 @dataclass(frozen=True)
@@ -181,9 +185,16 @@ class Given:
         share = sample / sample.sum()
         values = self.target.values
         center = values @ share if self.kind.model.fit_intercept else np.zeros(len(values))
-        spread = float(np.sqrt(np.mean(np.square(values - center[:, None]) @ share)))
+        rest = values - center[:, None]
+        largest = np.abs(rest).max() or 1.0  # whose square may be beyond doubles
+        spread = largest * float(np.sqrt(np.mean(np.square(rest / largest) @ share)))
         # what is left of a constant target is rounding
         constant = spread <= 1e-14 * np.abs(center).max(initial=0.0) or spread == 0.0
+        if not (constant or _SPREADS[0] < spread < _SPREADS[1]):
+            raise ValueError(
+                f"y must have a standard deviation between {_SPREADS[0]:g} and {_SPREADS[1]:g}, so "
+                f"that losses are finite numbers; got {spread:.2g}. Multiply y by a constant."
+            )
         return Units(weight, center, 1.0 if constant else spread)
 
 
@@ -197,6 +208,7 @@ def _checked(search, X, y, transformer, kind):
         how = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
         with numbers_wanted(X):
             X, y = validate_data(shell, X, y, multi_output=several, y_numeric=several, **how)
+        check_squares(X)
     else:
         X, y = _loosely_checked(shell, X, y, several)
     if kind.classifier:
@@ -230,6 +242,13 @@ def _row_weights(sample_weight, target, model, n_rows):
             raise ValueError(
                 f"class_weight names the class {unknown[0]!r}, which y does not hold (it holds "
                 f"{list(known)}); leave it out."
+            )
+        none = [label for label, weight in by_class.items() if weight == 0]
+        if none:
+            raise ValueError(
+                f"class_weight must be above zero; got 0 for the class {none[0]!r}, which no fit "
+                "would see and every fold would judge. Leave its rows out, or give it a small "
+                "weight."
             )
         by_class = {known[label]: weight for label, weight in by_class.items()}
     return RowWeights(check_sample_weight(sample_weight, n_rows), target.codes, by_class)
