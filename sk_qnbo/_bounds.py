@@ -1,8 +1,8 @@
-"""Shared coefficients that end at their bounds: which, and what a user can do."""
+"""Levels and shared coefficients that end at their bounds: which, and what a user can do."""
 
 import numpy as np
 
-from ._stack import ADAPTIVE, CODATA, SCALE
+from ._stack import ADAPTIVE, CODATA, LEVEL, SCALE
 
 # Bounds closer together than this, as logarithms of penalties, hold nothing back: where the columns
 # have nearly the same variance, the scale exponent says nothing.
@@ -40,6 +40,57 @@ def at_bounds(rung, result, low, high, spread):
             if near and not natural and high[index] - low[index] > _NARROW:
                 ended.append((index, float(bound / unit)))
     return tuple(ended)
+
+
+def level_end(rung, theta, box, bounds, departures):
+    """Which bound the common level of the penalties ended at.
+
+    Without a prior each departure has the bounds in its place, or stands with the level. Many end
+    at the upper one, which leaves a feature out: that is told of where all do, and the lower one
+    where most do.
+
+    Parameters
+    ----------
+    rung : Rung
+    theta : ndarray of shape (n_upper,)
+    box : tuple of two ndarrays of shape (n_upper,)
+        Bounds of theta.
+    bounds : tuple of two floats
+        Those of the level.
+    departures : ndarray of int
+        Positions in theta of the departures that say something.
+
+    Returns
+    -------
+    "lower", "upper" or None
+    """
+    low, high = theta[LEVEL] <= bounds[0] + 1e-9, theta[LEVEL] >= bounds[1] - 1e-9
+    if rung.tau == 0.0:
+        delta, lowest, highest = (t[departures] for t in (theta, *box))
+        low = np.mean((delta <= lowest + 1e-9) | (low & (delta == 0.0))) > 0.5
+        high = ((delta >= highest - 1e-9) | (high & (delta == 0.0))).all()
+    return "upper" if high else "lower" if low else None
+
+
+def level_advice(rung, end, bounds):
+    """What a warning says of a level that ended at a bound, as :func:`level_end` has it."""
+    bound = bounds[end == "upper"]
+    several = "all" if end == "upper" else "most"
+    who = f"{several} penalties" if rung.tau == 0.0 else "the common level of the penalties"
+    told = (
+        f"{who} of rung {rung.name!r} ended at the {end} bound {bound:g} (of alpha_bounds, for "
+        "columns of unit variance); "
+    )
+    if end == "upper":
+        return told + (
+            "the stronger the penalty, the better in the folds. Where that bound is large, X may "
+            "tell nothing of y; if it should, look at the data and the folds, or raise the bound."
+        )
+    return told + (
+        "the weaker the penalty, the better in the folds. Where that bound is small, no penalty is "
+        "wanted: rows are many for their columns, y is nearly a function of X, or X separates the "
+        "classes. Lower the bound to go on, or raise it where coefficients are too large."
+    )
 
 
 def advice(rung, index, bound, codata):

@@ -1,6 +1,7 @@
 """Errors for what a search cannot work with: its arguments, and its folds."""
 
 import warnings
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -84,6 +85,10 @@ def _check_refit(search):
             f"cv_results_ and returns an index; got {refit!r}."
         )
     if isinstance(scoring, list | tuple | set | dict):
+        if not scoring:
+            raise ValueError(
+                f"scoring must name one metric or more; got {scoring!r}. None is the smooth loss."
+            )
         check_refit_names_a_metric(refit, list(scoring))
 
 
@@ -121,8 +126,27 @@ def masks(splits, n_rows):
     return train, valid
 
 
+def pairs_of(cv):
+    """The ``cv`` argument; an iterable of splits as a list of pairs, checked."""
+    if hasattr(cv, "split") or not isinstance(cv, Iterable):
+        return cv
+    splits = list(cv)
+    for k, split in enumerate(splits):
+        if not (isinstance(split, tuple | list | np.ndarray) and len(split) == 2):
+            raise ValueError(
+                f"cv: split {k} must be a pair, the training and the validation rows; got "
+                f"{repr(split)[:80]}. Give pairs of arrays of positions, or of boolean masks."
+            )
+    return splits
+
+
 def _mark(mask, rows, what):
     rows = np.asarray(rows)
+    if rows.ndim != 1:
+        raise ValueError(
+            f"{what} {repr(rows)[:80]}, which is no list of rows; give an array of integer "
+            "positions, or a boolean mask."
+        )
     if rows.dtype == bool and rows.shape == mask.shape:
         rows = np.flatnonzero(rows)
     if len(rows) and not (rows.dtype.kind in "iu" and 0 <= rows.min() <= rows.max() < len(mask)):

@@ -144,6 +144,25 @@ def _before_model(pipeline):
     return pipeline[:-1] if steps else None
 
 
+def name_in_transformer(estimator, name):
+    """A fit parameter ``step__name`` of a pipeline, as the transformer of `split_pipeline` has it.
+
+    None where none of its transformers is such a step.
+    """
+    if not isinstance(estimator, Pipeline):
+        return None
+    step, _, rest = name.partition("__")
+    last, inner = estimator.steps[-1]
+    outer = _before_model(estimator) is not None
+    if step == last:
+        found, prefix = name_in_transformer(inner, rest), "inner"
+    else:
+        known = outer and rest and step in dict(estimator.steps[:-1])
+        found, prefix = (name if known else None), "outer"
+    joined = outer and split_pipeline(inner)[0] is not None
+    return f"{prefix}__{found}" if joined and found else found
+
+
 def with_model(estimator, step, model):
     """The estimator as it will be refitted: ``model`` in the place of the tuned one."""
     if step is None:

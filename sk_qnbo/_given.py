@@ -12,12 +12,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ._checks import check_folds, check_rows, routing_enabled
-from ._estimators import encode, split_pipeline, tunable
+from ._estimators import encode, name_in_transformer, split_pipeline, tunable
 from ._pipeline_source import PipelineSource
 from ._sources import PlainSource, RowWeights
 from ._stack import Units
 from ._tuning import tuning_of
-from ._validation import check_classes, check_sample_weight, numbers_wanted
+from ._validation import check_classes, check_sample_weight, check_squares, numbers_wanted
+
+# spreads of a target whose fourth power a double can hold: losses are squares, and so are errors
+# of their mean
+_SPREADS = 1e-75, 1e75
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Routed:
         """Route the parameters of fit, by scikit-learn's routing or, without it, by name."""
         params = {name: value for name, value in params.items() if value is not None}
         if not routing_enabled():
-            return cls._by_name(params, step)
+            return cls._by_name(params, search.estimator, step)
         routed = process_routing(search, "fit", **params)
         fit = routed["estimator"]["fit"]
         asked = () if transformer is None else _consumed(transformer, fit)
@@ -61,19 +65,36 @@ class Routed:
         )
 
     @classmethod
-    def _by_name(cls, params, step):
-        unknown = sorted(set(params) - {"sample_weight", "groups"})
-        if unknown:
-            raise TypeError(
-                f"fit got {unknown}, but without metadata routing it takes sample_weight "
-                "and groups only; enable routing with "
-                "sklearn.set_config(enable_metadata_routing=True)."
-            )
-        split, weight = {}, params.get("sample_weight")
-        if "groups" in params:
-            split["groups"] = params["groups"]
-        name = "sample_weight" if step is None else f"{step}__sample_weight"
-        return cls(split, {} if weight is None else {name: weight}, weight, {}, {})
+    def _by_name(cls, params, estimator, step):
+        """Weights of the model, groups, and parameters of transformers as ``step__name``."""
+        own = "sample_weight" if step is None else f"{step}__sample_weight"
+        if own != "sample_weight" and {own, "sample_weight"} <= set(params):
+            raise TypeError(f"fit got sample_weight and {own}, which are the same; give one.")
+        split = {name: value for name, value in params.items() if name == "groups"}
+        weight = params.get(own, params.get("sample_weight"))
+        fit = {} if weight is None else {own: weight}
+        rest = sorted(set(params) - {own, "sample_weight", "groups"})
+        inside = {name: name_in_transformer(estimator, name) for name in rest}
+        _refuse_unknown([name for name in rest if inside[name] is None], own, estimator)
+        fit |= {name: params[name] for name in rest}
+        transform = {inside[name]: params[name] for name in rest}
+        return cls(split, fit, weight, transform, {})
+
+
+def _refuse_unknown(names, own, estimator):
+    """Error for parameters of fit that go nowhere, with those that do."""
+    if not names:
+        return
+    known = "sample_weight and groups only"
+    if isinstance(estimator, Pipeline):
+        known = (
+            f"sample_weight (or {own}), groups, and <step>__<parameter> for the fit of a "
+            "transformer"
+        )
+    raise TypeError(
+        f"fit got {names}, but without metadata routing it takes {known}. Give one of these, or "
+        "enable routing with sklearn.set_config(enable_metadata_routing=True)."
+    )
 
 
 def _consumed(transformer, fit):
@@ -164,9 +185,16 @@ class Given:
         share = sample / sample.sum()
         values = self.target.values
         center = values @ share if self.kind.model.fit_intercept else np.zeros(len(values))
-        spread = float(np.sqrt(np.mean(np.square(values - center[:, None]) @ share)))
+        rest = values - center[:, None]
+        largest = np.abs(rest).max() or 1.0  # whose square may be beyond doubles
+        spread = largest * float(np.sqrt(np.mean(np.square(rest / largest) @ share)))
         # what is left of a constant target is rounding
         constant = spread <= 1e-14 * np.abs(center).max(initial=0.0) or spread == 0.0
+        if not (constant or _SPREADS[0] < spread < _SPREADS[1]):
+            raise ValueError(
+                f"y must have a standard deviation between {_SPREADS[0]:g} and {_SPREADS[1]:g}, so "
+                f"that losses are finite numbers; got {spread:.2g}. Multiply y by a constant."
+            )
         return Units(weight, center, 1.0 if constant else spread)
 
 
@@ -180,6 +208,7 @@ def _checked(search, X, y, transformer, kind):
         how = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
         with numbers_wanted(X):
             X, y = validate_data(shell, X, y, multi_output=several, y_numeric=several, **how)
+        check_squares(X)
     else:
         X, y = _loosely_checked(shell, X, y, several)
     if kind.classifier:
@@ -213,6 +242,13 @@ def _row_weights(sample_weight, target, model, n_rows):
             raise ValueError(
                 f"class_weight names the class {unknown[0]!r}, which y does not hold (it holds "
                 f"{list(known)}); leave it out."
+            )
+        none = [label for label, weight in by_class.items() if weight == 0]
+        if none:
+            raise ValueError(
+                f"class_weight must be above zero; got 0 for the class {none[0]!r}, which no fit "
+                "would see and every fold would judge. Leave its rows out, or give it a small "
+                "weight."
             )
         by_class = {known[label]: weight for label, weight in by_class.items()}
     return RowWeights(check_sample_weight(sample_weight, n_rows), target.codes, by_class)

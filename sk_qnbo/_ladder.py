@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from ._bounds import at_bounds
+from ._bounds import at_bounds, level_end
 from ._minimize import minimize_bilevel, resolve_method, resolve_upper
 from ._rungs import Rung
 from ._scan import level_bounds, may_rise, rise, scan
@@ -61,10 +61,10 @@ class RungFit:
         Rung whose fits are the pilot of the adaptive column.
     result : BilevelResult
     seconds : float
-    at_bound : bool
-        Whether the common level ended at a bound.
+    level_end : "lower", "upper" or None
+        The bound that the common level ended at (see :mod:`sk_qnbo._bounds`).
     ended : tuple of (int, float)
-        Other shared coefficients that ended at a bound, and this (see :mod:`sk_qnbo._bounds`).
+        Other shared coefficients that ended at a bound, and this.
     pairs : tuple of (step, change of the gradient)
         Curvature of the upper level without the prior: where the next rung begins.
     """
@@ -75,7 +75,7 @@ class RungFit:
     base: object
     result: object
     seconds: float
-    at_bound: bool
+    level_end: str | None
     ended: tuple = ()
     pairs: tuple = ()
 
@@ -184,11 +184,11 @@ def _told(stack, problem, reference, rung, base, box, result, begun):
     result = replace(result, point=problem.settled(result.point), upper_state=None)
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
-    low, high = level_bounds(stack)
-    at_bound = not low + 1e-9 < result.theta[LEVEL] < high - 1e-9
+    departures = problem.penalty.n_shared + stack.tuned_labels
+    end = level_end(rung, result.theta, box, level_bounds(stack), departures)
     ended = at_bounds(rung, result, *box, reference[1])
     seconds = time.perf_counter() - begun
-    return RungFit(rung, result.theta, values, base, result, seconds, at_bound, ended, pairs)
+    return RungFit(rung, result.theta, values, base, result, seconds, end, ended, pairs)
 
 
 # pairs of the upper level that are kept where one is a burden on the memory

@@ -15,6 +15,7 @@ from ._validation import (
     check_alpha,
     check_classes,
     check_sample_weight,
+    check_squares,
     class_weight_vector,
     numbers_wanted,
 )
@@ -35,6 +36,7 @@ class MultiPenaltyModel(BaseEstimator):
             X, y = validate_data(
                 self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **how
             )
+        check_squares(X)
         return X, y, check_sample_weight(sample_weight, X.shape[0])
 
     def _solved(self, X, targets, loss, weights):
@@ -150,6 +152,7 @@ class MultiPenaltyClassifier(ClassifierMixin, MultiPenaltyModel):
         self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         check_classes(self.classes_)
         factors = class_weight_vector(self.class_weight, self.classes_, codes, weights)
+        check_classes(self.classes_, factors)
         return X, codes, weights * factors[codes]
 
     def _refuse_several_labels(self, y):

@@ -39,6 +39,10 @@ class BilevelResult:
         Where the lower level stands.
     upper_state : object
         Where the upper step stands.
+
+    Notes
+    -----
+    Printed, it is a summary; the fields hold the arrays.
     """
 
     theta: np.ndarray
@@ -54,6 +58,14 @@ class BilevelResult:
     memory: object = None
     point: object = None
     upper_state: object = None
+
+    def __repr__(self):
+        theta = np.array2string(self.theta, precision=4, threshold=8, edgeitems=3)
+        return (
+            f"BilevelResult({self.message}: value {self.value:.6g}, stationarity "
+            f"{self.stationarity:.1e}, residual {self.residual:.1e}, n_iter {self.n_iter}, "
+            f"converged {self.converged}, theta {theta} of {self.theta.size}, w {self.w.shape})"
+        )
 
 
 def resolve_method(method):
@@ -95,6 +107,7 @@ def minimize_bilevel(
     ----------
     problem : BilevelProblem
     theta0 : array-like of shape (n_upper,)
+        Where theta begins: finite numbers.
     method : str or Method
         How the hypergradient is estimated; a name in ``sk_qnbo.METHODS``.
     upper : str or object, optional
@@ -129,9 +142,9 @@ def minimize_bilevel(
     if not isinstance(seed, Integral):
         seed = int((np.random if seed is None else seed).randint(2**31 - 1))
     step = resolve_upper(method.upper if upper is None else upper)
-    theta = np.array(theta0, dtype=float)
+    theta = _theta(theta0, problem)
     box = Box(*_bounds(bounds, theta))
-    theta = box.clip(theta)
+    first = theta = box.clip(theta)
     memory = method.start(counted, theta, seed) if memory is None else memory
     begun, state, best, history = time.perf_counter(), None, None, []
     message, converged, restarts = f"stopped at max_iter={max_iter}", False, 3
@@ -173,14 +186,14 @@ def minimize_bilevel(
         residual=best.residual,
         stationarity=float(np.abs(box.projected(state.theta, state.gradient)).max(initial=0.0)),
         n_iter=n_iter,
-        converged=converged,
+        converged=bool(converged),
         message=message,
         history=history,
         memory=best.memory,
         point=point,
         upper_state=state,
     )
-    start = box.clip(theta0), method, seed
+    start = first, method, seed
     return _finished(problem, result, best, tol, start) if final else result
 
 
@@ -257,15 +270,39 @@ def _fineness(tol, seen):
     return max(0.1 * reached**2, 1e-3 * tol)
 
 
+def _theta(theta0, problem):
+    """A copy of where theta begins, checked: one finite number for each upper variable."""
+    try:
+        theta = np.array(theta0, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"theta0 must hold numbers; got {theta0!r}. Give an array of shape (n_upper,)."
+        ) from error
+    wanted = getattr(problem, "n_upper", None)
+    if theta.ndim != 1 or len(theta) != (len(theta) if wanted is None else wanted):
+        rule = "one axis" if wanted is None else f"shape ({wanted},), as problem.n_upper={wanted}"
+        raise ValueError(
+            f"theta0 must have {rule}; got shape {theta.shape}. Give one number for each upper "
+            "variable."
+        )
+    if not np.isfinite(theta).all():
+        j = int(np.argmin(np.isfinite(theta)))
+        raise ValueError(
+            f"theta0 must be finite; got {theta[j]} for coordinate {j}. Give a start at which the "
+            "lower level can be solved, zeros for instance."
+        )
+    return theta
+
+
 def _bounds(bounds, theta):
     if bounds is None:
         return np.full_like(theta, -np.inf), np.full_like(theta, np.inf)
     low, high = (np.broadcast_to(np.asarray(b, dtype=float), theta.shape) for b in bounds)
-    if (low > high).any():
-        j = int(np.argmax(low > high))
+    if not (low <= high).all():  # so that NaN is told too
+        j = int(np.argmin(low <= high))
         raise ValueError(
-            f"bounds: the lower bound of coordinate {j} ({low[j]:g}) is above its upper bound "
-            f"({high[j]:g}); give low <= high (equal bounds hold a coordinate still)."
+            f"bounds: the lower bound of coordinate {j} ({low[j]:g}) is not at or below its upper "
+            f"bound ({high[j]:g}); give low <= high (equal bounds hold a coordinate still)."
         )
     return low, high
 

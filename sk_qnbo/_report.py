@@ -6,8 +6,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ._bounds import advice
+from ._bounds import advice, level_advice
 from ._checks import check_refit_names_a_metric
+from ._minimize import resolve_method
 from ._results import results_table, standard_errors
 
 
@@ -101,55 +102,83 @@ def late(fits, judged):
     return [fit.rung.name for fit in fits if fit.rung.name in cut]
 
 
-def warn_of(search, fits, guarded, n_rungs, late):
+def warn_of(search, fits, guarded, n_rungs, late, constant):
     """Say what the user should know of a fitted search: time, bounds, limits, optimism."""
     index = getattr(search, "best_index_", None)
     chosen = None if index is None else fits[index]
     if len(fits) < n_rungs or late:
+        _warn(_out_of_time(search, f"{len(fits)} of {n_rungs} rungs", late, guarded))
+    if constant:
         _warn(
-            f"max_time={search.max_time:g} s was over after {len(fits)} of {n_rungs} rungs"
-            + (f", and cut short {', '.join(map(repr, late))}" if late else "")
-            + "; the best so far is kept. "
-            + ("The climb and the cross-fits have equal shares of it. " if guarded else "")
-            + "Raise max_time to look further."
+            "all columns whose penalty is tuned are constant, so that alpha_ means nothing. Look "
+            "at X, at what the transformers leave of it, and at unpenalized.",
+            UserWarning,
         )
     if chosen is None:
         return
-    low, high = search.alpha_bounds
-    if chosen.at_bound:
-        _warn(
-            f"the common level of the penalties ended at a bound (alpha_bounds=({low:g}, {high:g})"
-            " for columns of unit variance); widen alpha_bounds, or there may be nothing to learn"
-            " from X."
-        )
-    for index, bound in chosen.ended:
-        _warn(advice(chosen.rung.name, index, bound, search.codata))
+    for text in () if constant else _at_bounds(search, chosen):
+        _warn(text)
     if not (chosen.result.converged or chosen.late):
-        _warn(
-            f"rung {chosen.rung.name!r} {chosen.result.message} with a gradient of "
-            f"{chosen.result.stationarity:.1e}; raise max_iter (now {search.max_iter}) or tol "
-            f"(now {search.tol:g})."
-        )
-    if guarded:
-        _warn_of_optimism(search)
+        _warn(_unfinished(search, chosen))
+    optimism = _optimism(search) if guarded else None
+    if optimism is not None:
+        _warn(optimism, UserWarning)
 
 
-def _warn_of_optimism(search):
+def _out_of_time(search, done, late, guarded):
+    return (
+        f"max_time={search.max_time:g} s was over after {done}"
+        + (f", and cut short {', '.join(map(repr, late))}" if late else "")
+        + "; the best so far is kept. "
+        + ("The climb and the cross-fits have equal shares of it. " if guarded else "")
+        + "Raise max_time to look further."
+    )
+
+
+def _at_bounds(search, chosen):
+    """What the warnings say of levels and shared coefficients that ended at a bound."""
+    if chosen.level_end is not None:
+        yield level_advice(chosen.rung, chosen.level_end, search.alpha_bounds)
+    for index, bound in chosen.ended:
+        yield advice(chosen.rung.name, index, bound, search.codata)
+
+
+# a method that promises its hypergradient less well than this need not end, however many its steps
+_INEXACT = 0.02
+
+
+def _unfinished(search, chosen):
+    """What a warning says of a rung that did not converge; the way out is the method's."""
+    result, method = chosen.result, resolve_method(search.method)
+    told = (
+        f"rung {chosen.rung.name!r} {result.message} (gradient {result.stationarity:.1e}, residual "
+        f"of the last estimate {result.history[-1]['residual']:.1e}, tol {search.tol:g}); "
+    )
+    if method.accuracy <= _INEXACT and not method.noisy:
+        return told + f"raise max_iter (now {search.max_iter}) or tol."
+    error = "random, with an error" if method.noisy else "in error"
+    return told + (
+        f"the hypergradient of method={search.method!r} is declared to be {error} of up to "
+        f"{method.accuracy:g} times its size, so that more steps may not help. Choose a method of "
+        "smaller declared error (Method.accuracy), such as the default, or raise tol."
+    )
+
+
+def _optimism(search):
+    """What a warning says of a score that did not hold on rows not seen; None where it did."""
     table, i = search.cv_results_, search.best_index_
     scores = table.get(f"mean_test_{search.refit}", table.get("mean_test_score"))
     if scores is None:  # several metrics and a callable that chose: none of them is its own
-        return
+        return None
     believed, confirmed = table["mean_fold_score"][i], scores[i]
-    gap = believed - confirmed
-    if gap > max(2.0 * table["se_test_score"][i], 0.25 * abs(confirmed)):
-        warnings.warn(
-            f"rung {search.best_rung_!r} scored {believed:.4g} in the folds it was tuned on but "
-            f"{confirmed:.4g} on rows it had not seen; trust the latter. More rows, "
-            "more folds, or a simpler penalty ('shared') would narrow the gap.",
-            UserWarning,
-            stacklevel=5,
-        )
+    if not believed - confirmed > max(2.0 * table["se_test_score"][i], 0.25 * abs(confirmed)):
+        return None
+    return (
+        f"rung {search.best_rung_!r} scored {believed:.4g} in the folds it was tuned on but "
+        f"{confirmed:.4g} on rows it had not seen; trust the latter. More rows, "
+        "more folds, or a simpler penalty ('shared') would narrow the gap."
+    )
 
 
-def _warn(text):
-    warnings.warn(text, ConvergenceWarning, stacklevel=5)
+def _warn(text, category=ConvergenceWarning):
+    warnings.warn(text, category, stacklevel=5)

@@ -1,5 +1,7 @@
 """Scores of coefficients: by the user's scorers on rows not fitted, or by the smooth loss."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import check_scoring, get_scorer
@@ -75,7 +77,20 @@ class ModelScores:
                 "needs rows of every class, use StratifiedKFold or fewer splits, or another metric."
             )
             raise
-        return seen if isinstance(seen, dict) else {"score": seen}
+        seen = seen if isinstance(seen, dict) else {"score": seen}
+        return {name: _number(value, name) for name, value in seen.items()}
+
+
+def _number(value, name):
+    """What a scorer returned, as a number."""
+    value = value.item() if getattr(value, "size", 0) == 1 else value
+    if isinstance(value, Real):
+        return float(value)
+    metric = "" if name == "score" else f" for the metric {name!r}"
+    raise ValueError(
+        f"the scorer must return a number{metric}; got {repr(value)[:80]} "
+        f"({type(value).__name__}). Return one number, greater where the model is better."
+    )
 
 
 def _all_named(scoring):

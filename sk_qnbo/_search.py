@@ -90,7 +90,9 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     alpha_bounds : tuple of two floats, default=(1e-6, 1e10)
         Smallest and largest common level of the penalties, for columns of unit variance; with
         ``shrinkage=0`` the bounds of each penalty. Adaptive terms and departures under a prior
-        may take single penalties beyond.
+        may take single penalties beyond. A level that ends at a bound is told by a warning; with
+        ``shrinkage=0`` many penalties end at the upper one, which leaves a feature out, and only
+        all there, or most at the lower one, are told of.
     n_jobs : int, default=None
         Parallel cross-fits (joblib).
     random_state : int, RandomState instance or None, default=None
@@ -236,7 +238,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             Whatever its transformers take, if the estimator is a pipeline.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
         **params : dict
-            ``sample_weight`` and ``groups``; by metadata routing where that is enabled.
+            ``sample_weight``, ``groups`` and, for a pipeline, ``<step>__<parameter>``; by metadata
+            routing where that is enabled.
 
         Returns
         -------
@@ -305,7 +308,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
         told = {"n_rungs": wanted(judged, n_rungs), "late": _report.late(fits, judged)}
-        return found, fits, told
+        return found, fits, told | {"constant": stack.all_constant and spec.intercept}
 
     def _cross_fitted(self, todo, n_folds, early, progress):
         """Every fold's rows judging rungs that were tuned without them."""

@@ -81,7 +81,10 @@ def _location(targets, weights, fit_intercept):
     """Center and spread of each target, its weighted mean and standard deviation."""
     share = weights / weights.sum()
     center = targets @ share if fit_intercept else np.zeros(len(targets))
-    scale = np.sqrt(np.square(targets - center[:, None]) @ share)
+    rest = targets - center[:, None]
+    largest = np.abs(rest).max(axis=1)  # whose square may be beyond doubles
+    largest = np.where(largest > 0.0, largest, 1.0)
+    scale = largest * np.sqrt(np.square(rest / largest[:, None]) @ share)
     # what is left of a constant target is rounding
     constant = scale <= 1e-14 * np.abs(center)
     return center, np.where(constant | (scale == 0.0), 1.0, scale)

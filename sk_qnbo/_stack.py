@@ -176,8 +176,17 @@ class Stack:
         fixed = np.full(spec.n_features, np.nan) if spec.fixed is None else spec.fixed
         # columns whose penalty is tuned and says something: theta is measured from them
         self.tuned = np.isnan(fixed) & ~self.design.constant.all(axis=0)
-        if not self.tuned.any():
+        # whether none does: then penalties mean nothing (but a constant may serve as the intercept)
+        self.all_constant = not self.tuned.any()
+        if self.all_constant:
             self.tuned = np.isnan(fixed)
+
+    @property
+    def tuned_labels(self):
+        """Groups with a column whose penalty is tuned and says something."""
+        return np.unique(
+            np.empty(0, int) if self.spec.labels is None else self.spec.labels[self.tuned]
+        )
 
     def _flat(self):
         """Whether a shift of all classes alike on some column costs nothing.

@@ -15,7 +15,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from ._checks import masks
+from ._checks import masks, pairs_of
 from ._stack import LooStack, Stack, inner_splits
 
 _OF_INDEPENDENT_ROWS = (
@@ -115,7 +115,7 @@ def _without_each(rows, codes, where):
 def tuning_of(cv, X, y, classifier, transformer, guarded, split_params):
     """The tuning that the ``cv`` argument of a search asks for."""
     if not isinstance(cv, str):
-        splitter = check_cv(cv, y, classifier=classifier)
+        splitter = check_cv(pairs_of(cv), y, classifier=classifier)
         exchangeable = isinstance(splitter, _OF_INDEPENDENT_ROWS) and "groups" not in split_params
         splits = list(splitter.split(X, y, **split_params))
         return FoldTuning(*masks(splits, len(y)), exchangeable)

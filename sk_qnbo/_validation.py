@@ -127,12 +127,28 @@ def class_weight_vector(class_weight, classes, codes, weights):
     )
 
 
-def check_classes(classes):
-    """Refuse a target of one class."""
+def check_squares(X, largest=1e150):
+    """Refuse columns whose variance would be beyond double precision."""
+    cells = X.data if issparse(X) else X
+    found = max(float(cells.max(initial=0.0)), -float(cells.min(initial=0.0)))
+    if found > largest:
+        raise ValueError(
+            f"X must hold numbers of at most {largest:g} in size, so that squares are finite; "
+            f"got {found:g}. Divide the columns that are so large by a constant."
+        )
+
+
+def check_classes(classes, weights=None):
+    """Refuse a target of one class, or of one alone that ``class_weight`` leaves any weight."""
     if len(classes) < 2:
         raise ValueError(
             f"y must hold two classes or more; got the one class {classes[0]!r}. "
             "Use sklearn.dummy.DummyClassifier where there is nothing to tell apart."
+        )
+    if weights is not None and (weights > 0).sum() < 2:
+        raise ValueError(
+            "class_weight must leave two classes or more a weight above zero; got the weights "
+            f"{dict(zip(classes.tolist(), weights.tolist()))}. Give small weights in place of zero."
         )
 
 

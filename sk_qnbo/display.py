@@ -1,12 +1,10 @@
 """Pictures of a fitted search, in the manner of scikit-learn's displays."""
 
-from contextlib import suppress
-
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from ._point_names import name_points
+from ._shown import check_search, fitted_models, names_at_model, variances_at_model
 
 __all__ = ["LadderDisplay", "PenaltyDisplay"]
 
@@ -127,7 +125,7 @@ class LadderDisplay(_Display):
         -------
         LadderDisplay
         """
-        check_is_fitted(search, "cv_results_")
+        check_search(search, cls.__name__)
         table, cross_fitted = search.cv_results_, isinstance(search.shrinkage, str)
         known = [key[10:] for key in table if key.startswith("mean_test_")]
         decides = search.refit if isinstance(search.refit, str) else known[0]
@@ -270,12 +268,12 @@ class PenaltyDisplay(_Display):
 
     @classmethod
     def from_estimator(cls, search, X=None, *, n_names=5, ax=None, **scatter_kw):
-        """Make and draw the display of a fitted search.
+        """Make and draw the display of a fitted search, or of a fitted model.
 
         Parameters
         ----------
-        search : QNBOSearchCV
-            Fitted, with ``refit``.
+        search : QNBOSearchCV, MultiPenalty model, or Pipeline that ends in such a model
+            Fitted; a search with ``refit``.
         X : array-like or sparse matrix of shape (n_samples, n_features), default=None
             Rows as given to ``fit``, from which the variances of the columns are taken: penalties
             and coefficients are then shown as for columns of unit variance, which can be
@@ -287,26 +285,21 @@ class PenaltyDisplay(_Display):
         -------
         PenaltyDisplay
         """
-        check_is_fitted(search, "alpha_")
-        if not hasattr(search, "best_estimator_"):
-            raise ValueError(
-                "PenaltyDisplay shows the coefficients of the refitted model, and this search has "
-                "refit=False; fit it with refit=True."
-            )
-        best = search.best_estimator_
+        best = fitted_models(search, cls.__name__)
         model = best[-1] if isinstance(best, Pipeline) else best
-        alpha = np.array(search.alpha_)
+        alpha = np.array(search.alpha_ if hasattr(search, "alpha_") else model.alpha_)
         sizes = np.sqrt(np.square(np.atleast_2d(model.coef_)).sum(axis=0))
         if X is not None:
-            variance = _variances(_before_model(best, X))
+            variance = variances_at_model(best, X)
             alpha = alpha / np.where(variance > 0, variance, 1.0)
             sizes = sizes * np.sqrt(variance)
-        labels, groups = search.group_labels_, search.groups_
+        # a model alone knows of no groups
+        labels, groups = getattr(search, "group_labels_", None), getattr(search, "groups_", ())
         grouped = labels is not None and 1 < len(groups) < len(alpha)
         display = cls(
             alpha=alpha,
             sizes=sizes,
-            feature_names=_names_at_model(search, len(alpha)),
+            feature_names=names_at_model(best, len(alpha)),
             labels=np.asarray(labels)[: len(alpha)] if grouped else None,
             groups=list(groups) if grouped else None,
             scaled=X is not None,
@@ -375,26 +368,3 @@ def _at_least_two_decades(ax):
         low, high = np.log10(np.maximum(ends, least))
         widen = max(0.12 * (high - low), 1.0 - 0.5 * (high - low))
         limit(10.0 ** (low - widen), 10.0 ** (high + widen))
-
-
-def _before_model(best, X):
-    """Rows as they reach the linear model."""
-    return best[:-1].transform(X) if isinstance(best, Pipeline) and len(best) > 1 else X
-
-
-def _variances(X):
-    if hasattr(X, "tocsr"):
-        mean = np.asarray(X.mean(axis=0)).ravel()
-        return np.maximum(np.asarray(X.multiply(X).mean(axis=0)).ravel() - mean**2, 0.0)
-    return np.var(np.asarray(X, dtype=float), axis=0)
-
-
-def _names_at_model(search, n_features):
-    """Names of the columns that reach the linear model."""
-    best = search.best_estimator_
-    model = best[-1] if isinstance(best, Pipeline) else best
-    names = getattr(model, "feature_names_in_", None)
-    if names is None and isinstance(best, Pipeline) and len(best) > 1:
-        with suppress(AttributeError, ValueError):
-            names = best[:-1].get_feature_names_out()
-    return [f"x{j}" for j in range(n_features)] if names is None else [str(n) for n in names]

@@ -5,14 +5,16 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sk_qnbo import QNBOSearchCV
+from sk_qnbo import MultiPenaltyRidge, QNBOSearchCV
 from sk_qnbo.display import LadderDisplay, PenaltyDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -247,11 +249,46 @@ def test_an_unfitted_search_is_refused(kind):
         kind.from_estimator(QNBOSearchCV(Ridge()))
 
 
-def test_penalties_need_a_refit(diabetes):
-    fitted = QNBOSearchCV(Ridge(), refit=False, shrinkage=1.0).fit(*diabetes)
+@pytest.mark.parametrize("metrics", [None, ["r2", "neg_mean_squared_error"]])
+def test_penalties_need_a_refit(diabetes, metrics):
+    fitted = QNBOSearchCV(Ridge(), refit=False, shrinkage=1.0, scoring=metrics).fit(*diabetes)
     LadderDisplay.from_estimator(fitted)
-    with pytest.raises(ValueError, match="refit=True"):
+    with pytest.raises(ValueError, match="has refit=False; fit it with refit=True"):
         PenaltyDisplay.from_estimator(fitted)
+
+
+def test_other_estimators_are_refused_by_what_they_lack(diabetes):
+    ridge, grid = Ridge().fit(*diabetes), GridSearchCV(Ridge(), {"alpha": [1.0]}).fit(*diabetes)
+    for other in (ridge, make_pipeline(StandardScaler(), Ridge()).fit(*diabetes), grid):
+        with pytest.raises(TypeError, match="one penalty per feature, which .* does not have; got"):
+            PenaltyDisplay.from_estimator(other)
+    for other in (ridge, grid, MultiPenaltyRidge().fit(*diabetes)):
+        with pytest.raises(TypeError, match="shows the ladder of a QNBOSearchCV; got"):
+            LadderDisplay.from_estimator(other)
+
+
+def test_models_alone_are_shown(diabetes):
+    X, y = diabetes
+    alpha = np.logspace(0, 3, X.shape[1])
+    with pytest.raises(NotFittedError):
+        PenaltyDisplay.from_estimator(MultiPenaltyRidge())
+    model = MultiPenaltyRidge(alpha=alpha).fit(X, y)
+    display = PenaltyDisplay.from_estimator(model)
+    assert_allclose(display.points_[0].get_offsets()[:, 0], alpha)
+    assert {text.get_text() for text in display.texts_} <= set(X.columns)
+    piped = make_pipeline(StandardScaler(), MultiPenaltyRidge(alpha=alpha)).fit(X, y)
+    display = PenaltyDisplay.from_estimator(piped, X)
+    assert_allclose(display.points_[0].get_offsets()[:, 0], alpha)
+
+
+def test_rows_of_another_width_are_refused(search, diabetes):
+    X, y = diabetes
+    piped = make_pipeline(StandardScaler(), MultiPenaltyRidge()).fit(X, y)
+    for fitted in (search, piped):
+        with pytest.raises(ValueError, match="X has 4 columns but the model was fitted with 10"):
+            PenaltyDisplay.from_estimator(fitted, X.iloc[:, :4])
+    with pytest.raises(ValueError, match="the column 's6' where the model was fitted with 'age'"):
+        PenaltyDisplay.from_estimator(search, X.iloc[:, ::-1])
 
 
 @pytest.mark.parametrize("kind", [LadderDisplay, PenaltyDisplay])

@@ -200,8 +200,41 @@ def test_a_start_outside_the_bounds_is_moved_inside():
 
 
 def test_crossed_bounds_are_an_error_that_names_the_coordinate():
-    with pytest.raises(ValueError, match=r"coordinate 2 \(3\) is above its upper bound \(1\)"):
+    with pytest.raises(
+        ValueError, match=r"coordinate 2 \(3\) is not at or below its upper bound \(1\)"
+    ):
         minimize_bilevel(Shrinkage(), np.zeros(4), bounds=([0, 0, 3, 0], np.ones(4)))
+
+
+BAD_STARTS = [
+    ([0, np.nan, 0, 0], "theta0 must be finite; got nan for coordinate 1"),
+    ([0, 0, 0, -np.inf], "theta0 must be finite; got -inf for coordinate 3"),
+    (np.zeros(3), r"theta0 must have shape \(4,\), as problem.n_upper=4; got shape \(3,\)"),
+    (np.zeros((4, 1)), r"got shape \(4, 1\)"),
+    (0.0, r"got shape \(\)"),
+    (["a"] * 4, r"theta0 must hold numbers; got \['a', 'a', 'a', 'a'\]"),
+    ([None] * 4, "theta0 must be finite; got nan for coordinate 0"),
+    ([[0.0], [0.0, 1.0]], "theta0 must hold numbers"),
+]
+
+
+@pytest.mark.parametrize("theta0, message", BAD_STARTS)
+def test_a_start_of_no_use_is_an_error_that_names_it(theta0, message):
+    with pytest.raises(ValueError, match=message):
+        minimize_bilevel(Shrinkage(), theta0)
+
+
+def test_bounds_that_are_no_numbers_are_told():
+    with pytest.raises(ValueError, match=r"coordinate 0 \(nan\) is not at or below"):
+        minimize_bilevel(Shrinkage(), np.zeros(4), bounds=(np.nan, 1.0))
+
+
+def test_a_result_is_printed_in_a_few_words():
+    result = minimize_bilevel(Shrinkage(3, d=500), np.zeros(500), max_iter=3)
+    assert len(repr(result)) < 400 and result.message in repr(result)
+    assert "w (3, 500)" in repr(result)
+    for again in (result, minimize_bilevel(Shrinkage(), np.zeros(4))):
+        assert type(again.converged) is bool
 
 
 def test_an_unknown_method_is_an_error_that_lists_the_known():

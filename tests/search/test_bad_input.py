@@ -9,13 +9,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import KFold, LeaveOneGroupOut, PredefinedSplit, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from sk_qnbo import MultiPenaltyLogisticRegression, QNBOSearchCV
+from sk_qnbo import MultiPenaltyLogisticRegression, MultiPenaltyRidge, QNBOSearchCV
 
 INF = np.inf
 
@@ -66,6 +66,25 @@ def test_nan_in_sparse_columns_behind_transformers_is_named_too():
     model = make_pipeline(FunctionTransformer(sparse.csr_matrix), LogisticRegression())
     with pytest.raises(ValueError, match="column 1"):
         quick(model).fit(X, y)
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+def test_targets_whose_squares_are_no_numbers_are_told(factor):
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(ValueError, match="y must have a standard deviation between 1e-75 and"):
+        quick(Ridge()).fit(X, y * factor)
+    scaled, plain = (quick(Ridge()).fit(X, y * f) for f in (factor**0.3, 1.0))
+    assert_allclose(scaled.alpha_, plain.alpha_, rtol=1e-6)
+    coef = [MultiPenaltyRidge().fit(X, y * f).coef_ / f for f in (factor, 1.0)]
+    assert_allclose(coef[0], coef[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
+def test_columns_whose_squares_are_no_numbers_are_told(form):
+    X, y = load_diabetes(return_X_y=True)
+    for model in (quick(Ridge()), MultiPenaltyRidge()):
+        with pytest.raises(ValueError, match="X must hold numbers of at most 1e.150 in size"):
+            model.fit(form(X * 1e200), y)
 
 
 def test_strings_as_x_are_refused_by_the_name_of_their_column():
@@ -201,6 +220,19 @@ def test_an_error_of_the_scorer_keeps_its_type_and_gets_a_note():
     assert "validation rows" in seen.value.__notes__[0]
 
 
+@pytest.mark.parametrize("value", [None, "good", np.ones(3)], ids=["None", "text", "array"])
+def test_a_scorer_that_returns_no_number_is_told(value):
+    with pytest.raises(ValueError, match=f"must return a number; got .*{type(value).__name__}"):
+        quick(scoring=lambda model, X, y: value).fit(*classes())
+    with pytest.raises(ValueError, match="must return a number for the metric 'a'; got"):
+        quick(scoring=lambda model, X, y: {"a": value}, refit="a").fit(*classes())
+
+
+def test_a_score_may_be_an_array_of_one_number():
+    search = quick(scoring=lambda model, X, y: np.array([0.5])).fit(*classes())
+    assert search.best_score_ == 0.5
+
+
 @pytest.mark.filterwarnings("ignore:The least populated class")
 def test_one_row_per_class_is_refused():
     X, _ = classes(6)
@@ -215,6 +247,15 @@ def test_class_weight_for_an_unknown_class_is_refused():
         quick(LogisticRegression(class_weight={"x": 2.0})).fit(*classes())
 
 
+@pytest.mark.parametrize("model", [LogisticRegression, RidgeClassifier])
+def test_a_class_weight_of_zero_is_refused(model):
+    X, y = classes(n_classes=3)
+    with pytest.raises(ValueError, match="class_weight must be above zero; got 0 for the class 1"):
+        quick(model(class_weight={1: 0.0})).fit(X, y)
+    with pytest.raises(ValueError, match="class_weight must leave two classes or more"):
+        MultiPenaltyLogisticRegression(class_weight={1: 0.0, 2: 0.0}).fit(X, y)
+
+
 # --------------------------------------------------------------------------------------- the splits
 
 ROWS = np.arange(60)
@@ -225,6 +266,10 @@ BAD_SPLITS = {
     "untrained": ([(ROWS[:0], ROWS[40:])] * 2, "0 training and 20 validation rows"),
     "outside": ([(ROWS[:40], [60, 61])] * 2, "rows that X does not have"),
     "repeated": ([(np.repeat(ROWS[:40], 2), ROWS[40:])] * 2, "more than once.*sample_weight"),
+    "triples": ([(1, 2, 3)], r"split 0 must be a pair, .*; got \(1, 2, 3\)"),
+    "numbers": ([5, 6], "split 0 must be a pair, .*; got 5"),
+    "words": (["ab"], "split 0 must be a pair, .*; got 'ab'"),
+    "one row": ([(ROWS[:40], 41)], r"split 0 validates on array\(41\), which is no list of rows"),
     "single": ([(ROWS[:40], ROWS[40:])], "Give more splits, or a number for shrinkage"),
 }
 
@@ -300,6 +345,8 @@ BAD_ARGUMENTS = [
     ("verbose", -1, "verbose == -1"),
     ("refit", 3, "refit must be True, False"),
     ("scoring", "speed", "scoring"),
+    ("scoring", [], r"scoring must name one metric or more; got \[\]"),
+    ("scoring", {}, "scoring must name one metric or more"),
     ("cv", "five", "cv"),
     ("cv", 1, "n_splits=1"),
 ]
@@ -410,7 +457,7 @@ def test_unknown_fit_parameters_are_told():
 def test_a_level_at_a_bound_is_told():
     X, y = classes()
     noise = np.random.default_rng(1).permutation(y)
-    with pytest.warns(ConvergenceWarning, match="ended at a bound"):
+    with pytest.warns(ConvergenceWarning, match="ended at the upper bound 1 "):
         quick(penalty="shared", alpha_bounds=(1e-6, 1.0)).fit(X, noise)
 
 
@@ -418,6 +465,17 @@ def test_a_rung_that_hits_its_iteration_limit_is_told():
     X, y = load_breast_cancer(return_X_y=True)
     with pytest.warns(ConvergenceWarning, match="max_iter=1 .*raise max_iter"):
         quick(shrinkage=0, max_iter=1, tol=0.0).fit(X[:200], y[:200])
+
+
+@pytest.mark.parametrize("method, kind", [("shine", "in error"), ("soba", "random, with an error")])
+def test_a_rough_method_that_does_not_end_is_told_of_a_better_one(method, kind):
+    data = classes()
+    told = f"method='{method}' is declared to be {kind} of up to .*Choose a method of smaller"
+    with pytest.warns(ConvergenceWarning, match=told) as seen:
+        quick(method=method, shrinkage=1.0, max_iter=1, tol=0.0).fit(*data)
+    assert "raise max_iter" not in str(seen[0].message)
+    with pytest.warns(ConvergenceWarning, match="residual of the last estimate .*raise max_iter"):
+        quick(shrinkage=1.0, max_iter=1, tol=0.0).fit(*data)
 
 
 def test_a_search_that_fools_itself_is_told():
@@ -493,7 +551,7 @@ def test_class_weights_below_zero_are_refused_by_name(weight):
         quick(model).fit(X, y)
 
 
-@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:all columns whose penalty is tuned are constant")
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_columns_that_are_all_constant_say_what_the_classes_are(value):
     _, y = classes()

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from sk_qnbo import QNBOSearchCV, _bounds, _ladder
-from sk_qnbo._bounds import at_bounds
+from sk_qnbo._bounds import at_bounds, level_end
 from sk_qnbo._ladder import Rung
 from sk_qnbo._stack import ADAPTIVE, CODATA, LEVEL, SCALE
 
@@ -116,4 +116,55 @@ def test_what_counts_as_a_bound():
 @pytest.mark.parametrize("cv", [3, "loo"])
 def test_bounds_above_where_anything_is_fitted_are_told(cv):
     (text,) = told(quick(scale=1, cv=cv, alpha_bounds=(1e8, 1e10)), X, SMALL)
-    assert "the common level of the penalties ended at a bound" in text
+    assert "common level of the penalties of rung 'shared' ended at the lower bound 1e+08" in text
+    assert "the weaker the penalty, the better" in text and "Lower the bound" in text
+
+
+def test_a_level_at_its_upper_bound_says_that_features_say_nothing():
+    noise = np.random.default_rng(5).normal(size=120)
+    (text,) = told(quick(scale=1, alpha_bounds=(1e-6, 1.0)), X, noise)
+    assert "ended at the upper bound 1 " in text and "X may tell nothing of y" in text
+
+
+def test_a_level_at_its_lower_bound_says_that_no_penalty_is_wanted():
+    apart = X[np.abs(X[:, 0]) > 0.5, :2]
+    model = QNBOSearchCV(LogisticRegression(), penalty="shared", shrinkage=np.inf, scale=1, cv=3)
+    (text,) = told(model, apart, (apart[:, 0] > 0).astype(int))
+    assert "ended at the lower bound 1e-06" in text and "separates the classes" in text
+    assert "nothing" not in text
+
+
+def test_without_a_prior_one_warning_tells_of_the_penalties_that_say_something():
+    free = {"shrinkage": 0.0, "penalty": "per_feature", "scale": 1}
+    (text,) = told(quick(**free), X[:, :4], X[:, :4].sum(axis=1))
+    assert "most penalties of rung 'tau=0' ended at the lower bound" in text
+    search = quick(**free)
+    assert told(search, X, SMALL) == []  # columns left out are what is asked for
+    assert (search.alpha_ > 1e8).any()
+
+
+def test_when_a_level_is_said_to_end_at_a_bound():
+    low, high = np.array([-9.0, -4.0, -4.0, -4.0]), np.array([9.0, 4.0, 4.0, 4.0])
+    departures = np.array([1, 2, 3])
+
+    def end(tau, *theta):
+        theta = np.array(theta, dtype=float)
+        return level_end(Rung("some", tau=tau), theta, (low, high), (-9.0, 9.0), departures)
+
+    assert [end(np.inf, level, 0, 0, 0) for level in (-9, 0, 9)] == ["lower", None, "upper"]
+    assert end(1.0, -9, 1, 1, 1) == "lower"
+    assert end(0.0, -9, 1, 1, 1) is None and end(0.0, -9, 1, 0, 0) == "lower"
+    assert end(0.0, 0, -4, -4, 1) == "lower" and end(0.0, 0, -4, 1, 1) is None
+    assert end(0.0, 0, 4, 4, 1) is None and end(0.0, 0, 4, 4, 4) == "upper"
+
+
+def test_constant_columns_alone_are_told_in_the_place_of_bounds():
+    ones = np.ones((120, 2))
+    with pytest.warns(UserWarning, match="all columns whose penalty is tuned are constant") as seen:
+        quick(unpenalized=[0]).fit(np.column_stack([X[:, 0], ones]), SMALL)
+    assert len(seen) == 1
+    with pytest.warns(UserWarning, match="tuned are constant") as seen:
+        quick().fit(ones, SMALL)
+    assert len(seen) == 1
+    model = Ridge(fit_intercept=False)  # whose intercept they are
+    assert told(QNBOSearchCV(model, shrinkage=np.inf, cv=3), ones, SMALL + 5.0) == []

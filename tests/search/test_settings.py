@@ -416,6 +416,46 @@ def test_weights_by_name_reach_the_last_step():
     assert_allclose(search.predict(X), wanted.predict(X), rtol=1e-3)
 
 
+def weighted(step=None, **params):
+    """The penalties of a pipeline whose fit gets such parameters, and its fitted scaler."""
+    model = make_pipeline(StandardScaler(), Ridge())
+    model = model if step is None else make_pipeline(StandardScaler(with_std=False), model)
+    search = quick(model, penalty="shared", scale=0, tol=1e-6).fit(X, Y, **params)
+    scaler = search.best_estimator_[0] if step is None else search.best_estimator_[-1][0]
+    return search.alpha_, scaler.mean_
+
+
+def test_parameters_of_steps_are_named_as_in_grid_search():
+    plain, mean = weighted(sample_weight=WEIGHTS)
+    by_step = weighted(ridge__sample_weight=WEIGHTS)
+    assert_array_equal(by_step[0], plain)
+    assert_allclose(by_step[1], mean)
+    both, mean = weighted(ridge__sample_weight=WEIGHTS, standardscaler__sample_weight=WEIGHTS)
+    assert_allclose(mean, np.average(X, axis=0, weights=WEIGHTS))
+    assert not np.array_equal(both, plain)  # scaled by weighted variances in the folds too
+
+
+def test_parameters_of_nested_steps_are_named_along_their_way():
+    outer = np.average(X, axis=0, weights=WEIGHTS)
+    names = "standardscaler__sample_weight", "pipeline__standardscaler__sample_weight"
+    for name, wanted in zip(names, (X.mean(axis=0) - outer, outer - X.mean(axis=0))):
+        params = {name: WEIGHTS, "pipeline__ridge__sample_weight": WEIGHTS}
+        _, mean = weighted("nested", **params)
+        assert_allclose(mean, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["ridge__flag", "scaler__sample_weight", "standardscaler", "w"])
+def test_parameters_that_no_step_takes_are_told_with_those_that_work(name):
+    told = f"fit got .'{name}'.*sample_weight .or ridge__sample_weight., groups, and <step>__"
+    with pytest.raises(TypeError, match=told):
+        weighted(**{name: WEIGHTS})
+
+
+def test_the_same_weights_twice_are_told():
+    with pytest.raises(TypeError, match="sample_weight and ridge__sample_weight.*give one"):
+        weighted(sample_weight=WEIGHTS, ridge__sample_weight=WEIGHTS)
+
+
 def test_routed_weights_reach_model_transformer_scorer_and_score(routing):
     scaler = StandardScaler().set_fit_request(sample_weight=True)
     model = Ridge().set_fit_request(sample_weight=True)
