@@ -137,7 +137,10 @@ class QNBO(Method):
         for _ in range(_SHARPER):
             start, fit, spent = self._lower(problem, theta, memory, tol)
             value, grad_theta, b = problem.upper(theta, fit.point)
+            # whoever has handed pairs on lets go of them: long ones fill the memory
+            memory = replace(memory, pairs=())
             adjoint = self._adjoint(problem, theta, fit, b, memory, adjoint_tol)
+            fit = replace(fit, curvature=None)
             n_iter, before = n_iter + spent, owed
             owed = float(dot(adjoint.u, fit.gradient).sum())
             if (
