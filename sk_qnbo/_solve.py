@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._minimum_norm import least_norm, many_minima
 from .methods import QNBO
 from .methods.qnbo import QNBOMemory
 from .problems import (
@@ -58,6 +59,9 @@ def solve(X, targets, loss, alpha, weights, fit_intercept, tol, max_iter):
     if loss == "squared":
         center, scale = _location(targets, weights, fit_intercept)
         targets = (targets - center[:, None]) / scale[:, None]
+        if many_minima(X, alpha, weights):
+            coef, intercept = least_norm(X, targets, alpha, weights, fit_intercept)
+            return coef * scale[:, None], intercept * scale + center, 1, 0.0
     design = Design.of(X, weights[None] > 0, fit_intercept)
     W, n_iter, residual = None, 0, np.inf
     for problem, share in _problems(design, targets, loss, alpha, weights):

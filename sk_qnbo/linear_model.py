@@ -27,7 +27,9 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
     ----------
     alpha : float or array-like of shape (n_features,), default=1.0
         The penalty of all features, or one per feature. Zero leaves a feature unpenalised. All
-        targets share it.
+        targets share it. Where features without a penalty are no fewer than the rows, the minimum
+        is not unique: theirs is the one of smallest norm, as of ``LinearRegression`` (dense up to
+        3000 rows; else, and where columns are collinear, one of the minima).
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     max_iter : int, default=1000
@@ -42,6 +44,7 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         The first if there is one target.
     intercept_ : float or ndarray of shape (n_targets,)
+        0.0 with ``fit_intercept=False``.
     alpha_ : ndarray of shape (n_features,)
         The penalties used.
     n_iter_ : int
@@ -92,6 +95,8 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
         self._set_coefficients(coef, intercept)
         if y.ndim == 2:
             self.intercept_ = intercept
+        if not self.fit_intercept:
+            self.intercept_ = 0.0
         return self
 
     def _set_coefficients(self, coef, intercept):

@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -103,8 +103,8 @@ def test_equal_penalties_are_ridge(n_targets, alpha, fit_intercept):
     y = Y[:, 0] if n_targets is None else Y[:, :n_targets]
     model = MultiPenaltyRidge(alpha, fit_intercept=fit_intercept).fit(X, y, weights)
     other = Ridge(alpha, fit_intercept=fit_intercept, solver="svd").fit(X, y, weights)
-    other.intercept_ = np.broadcast_to(other.intercept_, np.shape(model.intercept_))
     assert_same_model(model, other)
+    assert fit_intercept or type(model.intercept_) is float
     assert_allclose(model.predict(X), other.predict(X), rtol=1e-6, atol=1e-6)
     assert model.score(X, y) == pytest.approx(other.score(X, y))
 
@@ -165,6 +165,47 @@ def test_more_features_than_rows(as_format):
     assert_same_model(MultiPenaltyRidge(3.0).fit(X, Y, weights), ridge)
     logistic = exact_logistic(3.0).fit(dense, y, weights)
     assert_same_model(MultiPenaltyLogisticRegression(3.0).fit(X, y, weights), logistic)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("n_features", [60, 61, 200])
+@pytest.mark.parametrize("as_format", [np.asarray, to_sparse])
+def test_without_any_penalty_the_smallest_of_many_minima_is_that_of_least_squares(
+    as_format, n_features, fit_intercept
+):
+    X, _, Y, weights = made_data(n_samples=60, n_features=n_features)
+    X = as_format(X)
+    weights[:5] = 0.0
+    model = MultiPenaltyRidge(0.0, fit_intercept=fit_intercept).fit(X, Y, weights)
+    dense = X.toarray() if sparse.issparse(X) else X
+    other = LinearRegression(fit_intercept=fit_intercept).fit(dense[5:], Y[5:], weights[5:])
+    assert_allclose(model.coef_, other.coef_, rtol=1e-8, atol=1e-8 * np.abs(other.coef_).max())
+    assert_allclose(model.predict(X), other.predict(dense), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_free, deficient", [(40, True), (80, False), (120, True)])
+def test_features_without_penalty_are_the_limit_of_small_penalties(n_free, deficient):
+    X, _, Y, weights = made_data(n_samples=40, n_features=150)
+    if deficient:  # these leave something to the penalised ones
+        X[:, :n_free] = X[:, :10] @ np.random.default_rng(0).normal(size=(10, n_free))
+    alpha = np.r_[np.zeros(n_free), np.linspace(1.0, 9.0, 150 - n_free)]
+    model = MultiPenaltyRidge(alpha).fit(X, Y, weights)
+    limit = Ridge(1.0, solver="svd", fit_intercept=True)
+    unit = 1.0 / np.sqrt(np.where(alpha > 0, alpha, 1e-9))
+    wanted = limit.fit(X * unit, Y, weights).coef_ * unit
+    assert_allclose(model.coef_, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_shapes_of_one_target_column_are_ridges():
+    X, _, Y, _ = made_data()
+    for y in (Y[:, 0], Y[:, :1]):
+        for fit_intercept in (True, False):
+            ours, other = (
+                model(fit_intercept=fit_intercept).fit(X, y) for model in (MultiPenaltyRidge, Ridge)
+            )
+            assert np.shape(ours.coef_) == np.shape(other.coef_)
+            assert np.shape(ours.intercept_) == np.shape(other.intercept_)
+            assert ours.predict(X).shape == other.predict(X).shape
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
