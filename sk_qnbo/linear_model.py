@@ -50,7 +50,7 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
     n_iter_ : int
         Steps of the solver.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Defined when X has feature names that are all strings.
 
     References
@@ -159,7 +159,7 @@ class MultiPenaltyLogisticRegression(MultiPenaltyClassifier):
     n_iter_ : int
         Steps of the solver.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Defined when X has feature names that are all strings.
 
     References
@@ -256,7 +256,7 @@ class MultiPenaltyRidgeClassifier(MultiPenaltyClassifier):
     n_iter_ : int
         Steps of the solver.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Defined when X has feature names that are all strings.
 
     Examples
