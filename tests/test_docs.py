@@ -1,6 +1,7 @@
 """The python blocks of README.md and docs/*.md run, each page from top to bottom."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,18 @@ def test_a_method_takes_less_than_fifty_lines():
 def test_blocks_are_found():
     text = "a\n```python\nx = 1\n```\n```bash\nls\n```\n```python\ny = x\n```\n"
     assert blocks_of(text) == [(3, "x = 1\n"), (9, "y = x\n")]
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.stem in {*index, "index"}, f"{page.name} is not in docs/index.md"
+
+
+def test_the_source_distribution_holds_what_its_scripts_source():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    for script in (ROOT / "tests" / "run.sh", ROOT / "examples" / "run.sh"):
+        sourced = re.findall(r"^source (\S+)", script.read_text(encoding="utf-8"), re.MULTILINE)
+        assert sourced
+        assert all(f"/{Path(name).parts[0]}" in included for name in sourced)
