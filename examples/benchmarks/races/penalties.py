@@ -187,7 +187,7 @@ RACES = (
         "text",
         "20 newsgroups, a penalty a word",
         text,
-        tuple("qnbo-bfgs qnbo-amortised shine pzobo bome f2sa amigo-gd aid-cg".split()),
+        tuple("qnbo-bfgs qnbo-sr1 qnbo-amortised shine pzobo bome f2sa amigo-gd aid-cg".split()),
         seconds=12.0,
         seeds=10,
         n_judged=9,
