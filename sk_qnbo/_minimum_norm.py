@@ -36,10 +36,10 @@ def least_norm(X, targets, alpha, weights, fit_intercept):
     coef : ndarray of shape (n_outputs, n_features)
     intercept : ndarray of shape (n_outputs,)
     """
-    X = X.toarray() if issparse(X) else X
     used, free = weights > 0, alpha == 0.0
     share = weights[used] / weights.sum()
     X, Y = X[used], targets[:, used].T
+    X = X.toarray() if issparse(X) else X
     center = [share @ part if fit_intercept else np.zeros(part.shape[1]) for part in (X, Y)]
     root = np.sqrt(weights[used])[:, None]
     A, B = root * (X - center[0]), root * (Y - center[1])
