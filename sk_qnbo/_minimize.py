@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -136,7 +136,14 @@ def minimize_bilevel(
     Returns
     -------
     BilevelResult
+
+    Raises
+    ------
+    ValueError
+        For a method or an upper step that is not in its registry, a ``theta0`` or bounds that do
+        not fit the problem, and limits that are no numbers, zero or more.
     """
+    _check_limits(max_iter, tol)
     method, counted = resolve_method(method), CountedProblem(problem)
     seed = random_state
     if not isinstance(seed, Integral):
@@ -268,6 +275,15 @@ def _fineness(tol, seen):
     """
     reached = min(seen.residual, _ROUGH) if seen.goal > 0 else 0.0
     return max(0.1 * reached**2, 1e-3 * tol)
+
+
+def _check_limits(max_iter, tol):
+    for name, value, kind, rule in (
+        ("max_iter", max_iter, Integral, "a whole number"),
+        ("tol", tol, Real, "a number"),
+    ):
+        if isinstance(value, bool) or not isinstance(value, kind) or not value >= 0:
+            raise ValueError(f"{name} must be {rule}, zero or more; got {value!r}.")
 
 
 def _theta(theta0, problem):

@@ -28,8 +28,9 @@ class MultiPenaltyRidge(MultiOutputMixin, RegressorMixin, MultiPenaltyModel):
     alpha : float or array-like of shape (n_features,), default=1.0
         The penalty of all features, or one per feature. Zero leaves a feature unpenalised. All
         targets share it. Where features without a penalty are no fewer than the rows, the minimum
-        is not unique: theirs is the one of smallest norm, as of ``LinearRegression`` (dense up to
-        3000 rows; else, and where columns are collinear, one of the minima).
+        is not unique: theirs is the one of smallest norm, as of ``LinearRegression`` (up to 3000
+        rows, and where columns are sparse as long as the work for it stays within half a minute;
+        else one of the minima).
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     max_iter : int, default=1000

@@ -1,6 +1,7 @@
 """The models with one penalty per feature: scikit-learn's where equal, optimal where not."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -181,6 +182,21 @@ def test_without_any_penalty_the_smallest_of_many_minima_is_that_of_least_square
     other = LinearRegression(fit_intercept=fit_intercept).fit(dense[5:], Y[5:], weights[5:])
     assert_allclose(model.coef_, other.coef_, rtol=1e-8, atol=1e-8 * np.abs(other.coef_).max())
     assert_allclose(model.predict(X), other.predict(dense), rtol=1e-6, atol=1e-6)
+
+
+def test_the_smallest_minimum_of_sparse_rows_is_found_without_dense_ones():
+    X = sparse.random(150, 60_000, density=0.002, random_state=0, format="csr")
+    y = np.random.default_rng(0).normal(size=150)
+    tracemalloc.start()
+    model = MultiPenaltyRidge(0.0).fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.shape[0] * X.shape[1] * 8 / 4
+    assert_allclose(model.predict(X), y, atol=1e-10)
+    # of all fits the smallest: it lies in the span of the centred rows
+    centred = X.toarray() - X.mean(axis=0)
+    other = np.linalg.lstsq(centred.T, model.coef_, rcond=None)[0]
+    assert_allclose(centred.T @ other, model.coef_, atol=1e-10 * np.abs(model.coef_).max())
 
 
 @pytest.mark.parametrize("n_free, deficient", [(40, True), (80, False), (120, True)])

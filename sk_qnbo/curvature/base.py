@@ -56,7 +56,7 @@ class Curvature:
         so that under any later theta the pair is ``(s, a + diagonal * s)``
         (structured quasi-Newton; Dennis, Martinez and Tapia, 1989).
     limit : int or None
-        How many pairs are kept, the newest.
+        How many pairs are kept at most, the newest.
     """
 
     factor: object

@@ -62,24 +62,28 @@ class Patience:
 
 
 def _direction(curvature, gradient):
-    """Descent directions and slopes; where the matrix gives none, the start matrix does."""
+    """Descent directions, slopes, and squares of the gradient in the inverse Hessian's metric.
+
+    Where the matrix gives no descent, the start matrix does.
+    """
     step = -curvature.solve(gradient)
     slope = dot(step, gradient)
+    square = np.maximum(curvature.square(gradient, -step), 0.0)
     bad = ~(slope < 0) & (dot(gradient, gradient) > 0)
     if bad.any():
         safe = -curvature.factor.solve(gradient)
         step = np.where(bad[:, None], safe, step)
         slope = dot(step, gradient)
-    return step, slope
+    return step, slope, square
 
 
 def quasi_newton(problem, theta, point, curvature, tol, max_iter, search=backtrack):
     """Minimise every lower problem from ``point`` until its residual is at most ``tol``."""
     value, gradient = problem.lower(theta, point)
-    step, slope = _direction(curvature, gradient)
+    step, slope, square = _direction(curvature, gradient)
     n_iter, stalled, patience = 0, False, Patience(problem.unit)
     while True:
-        residual = np.sqrt(np.maximum(-slope, 0.0) / problem.unit)
+        residual = np.sqrt(square / problem.unit)
         worst = float(residual.max())
         stalled = patience.is_over(worst, value) or stalled
         if worst <= tol or n_iter >= max_iter or stalled:
@@ -90,4 +94,4 @@ def quasi_newton(problem, theta, point, curvature, tol, max_iter, search=backtra
         value, new_gradient = problem.lower(theta, new)
         curvature = curvature.update(t[:, None] * step, new_gradient - gradient)
         point, gradient, n_iter = new, new_gradient, n_iter + 1
-        step, slope = _direction(curvature, gradient)
+        step, slope, square = _direction(curvature, gradient)

@@ -132,6 +132,48 @@ def test_the_limit_keeps_the_newest_pairs(formula):
     assert made_curvature(formula, pairs, limit=0).pairs == ()
 
 
+class Rough(Scaling):
+    rough = True
+
+
+def made_rough(pairs, limit=None):
+    curvature = SR1(Rough(100.0), np.zeros((STACK, LENGTH)), limit=limit)
+    for s, y in pairs:
+        curvature = curvature.update(s, y)
+    return curvature
+
+
+@pytest.mark.parametrize("limit", [None, 1, 3, 4])
+def test_sr1_over_a_rough_start_is_positive_and_sized_below_its_pairs(limit):
+    H, pairs = made_pairs(9)
+    curvature = made_rough(pairs, limit)
+    assert np.linalg.eigvalsh(matrix_of(curvature)).min() > 0
+    assert (curvature.size < 0.01 / np.linalg.eigvalsh(H).min(axis=1)[:, None]).all()
+    s, y = pairs[-1]
+    assert_allclose(curvature.solve(y), s, rtol=1e-6, atol=1e-8)
+    g = curvature.solve(s)
+    assert_allclose(curvature.square(s, g), dot(s, g))
+
+
+def test_sr1_over_a_rough_start_is_the_formula_over_that_start_as_it_is_sized():
+    H, pairs = made_pairs(LENGTH - 2)
+    got = made_rough(pairs)
+    same = made_curvature("sr1", pairs, inverse=100.0 * got.size)
+    assert_allclose(matrix_of(got), matrix_of(same), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("limit", range(1, 7))
+def test_sr1_that_is_full_lets_the_older_half_go(limit):
+    _, pairs = made_pairs(20)
+    curvature, seen = made_curvature("sr1", limit=limit), []
+    for s, y in pairs:
+        curvature = curvature.update(s, y)
+        seen.append(len(curvature.pairs))
+        assert curvature.pairs[-1][0] is s
+    assert max(seen) == limit
+    assert min(seen[limit:]) == limit - (limit + 1) // 2 + 1
+
+
 @pytest.mark.parametrize("formula", [BFGS, SR1])
 def test_an_update_leaves_the_old_matrix_as_it_was(formula):
     _, pairs = made_pairs(2)

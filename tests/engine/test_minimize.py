@@ -218,6 +218,21 @@ BAD_STARTS = [
 ]
 
 
+@pytest.mark.parametrize(
+    "limit, message",
+    [
+        ({"max_iter": -1}, "max_iter must be a whole number, zero or more; got -1"),
+        ({"max_iter": 2.5}, "max_iter must be a whole number, zero or more; got 2.5"),
+        ({"tol": -1e-3}, "tol must be a number, zero or more; got -0.001"),
+        ({"tol": "small"}, "tol must be a number, zero or more; got 'small'"),
+        ({"tol": np.nan}, "tol must be a number, zero or more; got nan"),
+    ],
+)
+def test_a_limit_of_no_use_is_an_error_that_names_it(limit, message):
+    with pytest.raises(ValueError, match=message):
+        minimize_bilevel(Shrinkage(), np.zeros(4), **limit)
+
+
 @pytest.mark.parametrize("theta0, message", BAD_STARTS)
 def test_a_start_of_no_use_is_an_error_that_names_it(theta0, message):
     with pytest.raises(ValueError, match=message):

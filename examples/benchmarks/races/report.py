@@ -15,6 +15,7 @@ SHORT = {
 NEAR = 0.01  # to be within this of the best judged score is to have arrived
 WORK = ("seconds", "gradients", "hessian products", "products")
 FLOOR = 1e-4  # of the gap that is drawn
+N_DRAWN = 16  # methods in one picture
 
 
 # Scores of a run: the judged loss, or another number where more is better.
@@ -102,6 +103,16 @@ def told(records):
 
 
 # Pictures.
+
+
+def drawn(rows, records):
+    """The records of the best few and of the family: more lines cannot be told apart."""
+    names = [row["method"].strip("`") for row in rows]
+    return [
+        run
+        for run in records
+        if run["method"] in names[:N_DRAWN] or run["method"].startswith("qnbo")
+    ]
 
 
 def draw(race, records, path):
@@ -255,7 +266,8 @@ def report(folder, races, with_quadratic):
         if not records:
             continue
         tables[race.name] = table(race, records)
-        draw(race, records, folder / f"bilevel_{race.name}.png")
+        some = drawn(tables[race.name], records)
+        draw(race, some, folder / f"bilevel_{race.name}.png")
         parts += [f"## {race.name}: {race.title}", markdown(tables[race.name]), told(records)]
     parts = ["# Ranks: CPU seconds to 1 % of the best", summary(races, tables), *parts]
     text = "\n\n".join(part for part in parts if part) + "\n"
