@@ -8,18 +8,23 @@ from .base import Curvature, dot
 
 # Nocedal and Wright (2006), eq. 6.26: a smaller denominator would blow the update up
 _EPS = 1e-8
-# size of a rough start matrix, as a part of the least that a pair says of it
+# size of a rough start matrix, as a part of the least inverse curvature that the pairs show
 _BELOW = 0.5
+# eigenvalues this small beside the largest are rounding
+_ZERO = 1e-10
+# a combination of pairs is believed to show so much less than the least of the pairs, no less:
+# where the Hessian moves between pairs it may show anything
+_BELIEVED = 0.1
 
 
 @dataclass(frozen=True)
 class SR1(Curvature):
     """``H <- H + p p' / p'y`` with ``p = s - H y``; it need not be positive definite.
 
-    Over a rough start matrix it is: that one is sized below what every pair says of the inverse
-    (as Brust, Erway and Marcia, Comput. Optim. Appl. 66, 2017, choose it), so that each pair adds,
-    and a pair that would take away is refused. Sized by its newest pair, as for BFGS, it would
-    leave that pair nothing to add.
+    Over a rough start matrix it is: that one is sized below what the pairs, and what lies between
+    them, say of the inverse (Brust, Erway and Marcia, Comput. Optim. Appl. 66, 2017), so that each
+    pair adds; a pair that would take away has it sized anew, and if that does not help is refused.
+    Sized by its newest pair, as for BFGS, the start would leave that pair nothing to add.
 
     Attributes
     ----------
@@ -34,28 +39,29 @@ class SR1(Curvature):
         return getattr(self.factor, "rough", False)
 
     def update(self, s, y):
-        if self.limit != 0 and self._rough:
-            too_large = (self._ratio(s, y) < self.size).any()
-            if too_large or not self.pairs or self._full:
-                return self._made_of((*self._kept, (s, y - self.diagonal * s)))
-        return super().update(s, y)
-
-    def _ratio(self, s, y):
-        """Inverse curvature along the pair over what the start matrix has there, as a column."""
-        sy, start = dot(s, y), dot(y, self.factor.solve(y))
-        good = (sy > 0) & (start > 0)
-        return np.where(good, sy / np.where(good, start, 1.0), np.inf)[:, None]
+        if self.limit == 0 or not self._rough:
+            return super().update(s, y)
+        if self.pairs and not self._full:
+            new = super().update(s, y)
+            if (new.terms[-1][1] > 0).all():
+                return new
+        return self._made_of((*self._kept, (s, y - self.diagonal * s)))
 
     def _made_of(self, pairs):
         """The matrix of these pairs ``(s, a)``, its start matrix sized for all of them."""
         whole = [(s, a + self.diagonal * s) for s, a in pairs]
-        new = self.emptied()
-        if self._rough:
-            least = np.min([self._ratio(*pair) for pair in whole], axis=0)
-            new = replace(new, size=np.where(np.isfinite(least), _BELOW * least, 1.0))
+        new = replace(self.emptied(), size=self._size(whole) if self._rough else 1.0)
         for s, y in whole:
             new = super(SR1, new).update(s, y)
         return new
+
+    def _size(self, whole):
+        """Part of the least eigenvalue of ``S'Y`` beside ``Y' H0 Y``, of the start matrix H0."""
+        images = [self.factor.solve(y) for _, y in whole]
+        shown = np.array([[dot(s, y) for _, y in whole] for s, _ in whole])
+        begun = np.array([[dot(y, z) for _, y in whole] for z in images])
+        members = range(shown.shape[-1])
+        return _BELOW * np.array([[_least(shown[..., k], begun[..., k])] for k in members])
 
     @property
     def _full(self):
@@ -63,12 +69,11 @@ class SR1(Curvature):
 
     @property
     def _kept(self):
-        """The pairs that stay where the terms are made anew."""
-        return self.pairs[(len(self.pairs) + 1) // 2 :] if self._full else self.pairs
+        """The pairs that stay where all terms are made anew; half go, or it would be often."""
+        return self.pairs[(len(self.pairs) + 1) // 2 :]
 
     def _without_oldest(self):
-        # each term was made with the matrix of the terms before it, so all are made anew: the
-        # older half goes at once, or every later step would pay for that
+        # each term was made with the matrix of the terms before it
         return self._made_of(self._kept)
 
     def emptied(self):
@@ -89,3 +94,18 @@ class SR1(Curvature):
         for p, scale in self.terms:
             r = r + (scale * dot(p, v))[:, None] * p
         return r
+
+
+def _least(shown, begun):
+    """Least eigenvalue of the symmetric part of one matrix beside another, semi-definite one."""
+    ratio = np.diagonal(shown) / np.maximum(np.diagonal(begun), np.finfo(float).tiny)
+    good = (ratio > 0) & np.isfinite(ratio)
+    if not good.any():
+        return 1.0 / _BELOW
+    length = np.sqrt(np.diagonal(begun)[good])
+    shown, begun = (part[np.ix_(good, good)] / np.outer(length, length) for part in (shown, begun))
+    values, vectors = np.linalg.eigh(begun)
+    kept = values > _ZERO * values[-1]
+    root = vectors[:, kept] / np.sqrt(values[kept])
+    least = np.linalg.eigvalsh(root.T @ (0.5 * (shown + shown.T)) @ root)[0]
+    return max(least, _BELIEVED * ratio[good].min())
