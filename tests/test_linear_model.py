@@ -194,7 +194,8 @@ def test_the_smallest_minimum_of_sparse_rows_is_found_without_dense_ones():
     assert peak < X.shape[0] * X.shape[1] * 8 / 4
     assert_allclose(model.predict(X), y, atol=1e-10)
     # of all fits the smallest: it lies in the span of the centred rows
-    centred = X.toarray() - X.mean(axis=0)
+    dense = X.toarray()
+    centred = dense - dense.mean(axis=0)
     other = np.linalg.lstsq(centred.T, model.coef_, rcond=None)[0]
     assert_allclose(centred.T @ other, model.coef_, atol=1e-10 * np.abs(model.coef_).max())
 
