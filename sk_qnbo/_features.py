@@ -12,6 +12,25 @@ from numbers import Integral, Real
 import numpy as np
 import scipy.sparse as sp
 
+from ._folds import PenaltySpec
+
+
+def penalty_spec(search, source, intercept):
+    """The penalty model that a search asks for, the names of the groups, and each feature's."""
+    names, n_final, n_features = source.names, source.n_final, source.n_features
+    fixed = fixed_penalties(search.unpenalized, names, n_final, n_features)
+    labels, groups = group_labels(search.penalty, names, n_final, n_features, fixed)
+    spec = PenaltySpec(
+        n_features,
+        labels,
+        0 if labels is None else int(labels.max()) + 1,
+        standard_codata(search.codata, names, n_final, n_features),
+        fixed,
+        tuple(float(bound) for bound in search.alpha_bounds),
+        intercept,
+    )
+    return spec, groups, None if labels is None else labels[:n_final]
+
 
 def positions(columns, names, n_final, what):
     """Positions of columns given by name, by index, by a slice or by a boolean mask."""

@@ -13,9 +13,9 @@ from sklearn.utils.validation import validate_data
 
 from ._checks import check_folds, check_rows, routing_enabled
 from ._estimators import encode, name_in_transformer, split_pipeline, tunable
+from ._folds import Units
 from ._pipeline_source import PipelineSource
 from ._sources import PlainSource, RowWeights
-from ._stack import Units
 from ._tuning import tuning_of
 from ._validation import check_classes, check_sample_weight, check_squares, numbers_wanted
 

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.pipeline import Pipeline
 
-from ._stack import Folds, Units, inner_splits
+from ._folds import Folds, Units, inner_splits
 from ._transformed import Transformations
 
 

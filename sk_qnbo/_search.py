@@ -13,13 +13,13 @@ from ._deadline import Deadline
 from ._delegation import Delegation
 from ._estimators import with_model
 from ._evidence import candidates, reached, settled, wanted
-from ._features import fixed_penalties, group_labels, standard_codata
+from ._features import penalty_spec
 from ._given import Given
 from ._ladder import RungModels, Settings
 from ._progress import CallbackSupportMixin, Progress, with_callbacks
 from ._rungs import SEPARABLE, ladder
 from ._scoring import ModelScores, public_scorer
-from ._stack import PenaltySpec, Stack
+from ._stack import Stack
 
 __all__ = ["QNBOSearchCV"]
 
@@ -265,7 +265,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
     def _found(self, given, progress, deadline):
         """What the search finds, by attribute; the fits of the rungs; what to tell of them."""
         source = given.source(self._guarded)
-        spec, groups, labels = self._spec(source, given.kind.model)
+        intercept = bool(given.kind.model.fit_intercept)
+        spec, groups, labels = penalty_spec(self, source, intercept)
         rungs = self._rungs(spec, given.kind.family)
         sharp = not self._guarded and all(rung.tau in (0, np.inf) for rung in rungs)
         how = sharp, not self._guarded, self._guarded, seed_of(self)
@@ -323,23 +324,6 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
                 _report.deciding_metric(self, judged[-1:])
         todo.close()
         return _report.usable(judged)
-
-    def _spec(self, source, model):
-        """The penalty model, the names of the groups, and each feature's."""
-        names, n_final, n_features = source.names, source.n_final, source.n_features
-        fixed = fixed_penalties(self.unpenalized, names, n_final, n_features)
-        labels, groups = group_labels(self.penalty, names, n_final, n_features, fixed)
-        spec = PenaltySpec(
-            n_features,
-            labels,
-            0 if labels is None else int(labels.max()) + 1,
-            standard_codata(self.codata, names, n_final, n_features),
-            fixed,
-            tuple(float(bound) for bound in self.alpha_bounds),
-            bool(model.fit_intercept),
-        )
-        labels = None if labels is None else labels[:n_final]
-        return spec, groups, labels
 
     def _rungs(self, spec, family):
         taus = {} if self._guarded else {"taus": (float(self.shrinkage),)}

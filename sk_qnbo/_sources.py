@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._stack import Folds, Units
+from ._folds import Folds, Units
 from ._validation import class_weight_vector
 
 

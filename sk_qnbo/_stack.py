@@ -1,6 +1,6 @@
 """A stack of folds in the coordinates of the engine: what every rung of the ladder shares."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from .problems import (
     RowSpaceProblem,
     check_free_columns,
     linear_data,
+    redundant_columns,
     row_side_pays,
     row_space_pays,
 )
@@ -30,115 +31,9 @@ _FAR = 1e5
 EPS_ADAPTIVE = 1e-2
 # a fixed penalty below this, for columns of unit variance and rows of weight one, says nothing
 _NOTHING = 1e-8
-
-
-@dataclass(frozen=True)
-class Units:
-    """What one unit of the engine is worth outside, so that nothing depends on the user's units.
-
-    Attributes
-    ----------
-    weight : float
-        Sample weight that the engine counts as one: penalties are in units of it.
-    center : ndarray of shape (n_outputs,)
-        Target that the engine counts as zero.
-    target : float
-        Spread of the targets that the engine counts as one.
-    """
-
-    weight: float = 1.0
-    center: np.ndarray | float = 0.0
-    target: float = 1.0
-
-
-@dataclass(frozen=True)
-class Folds:
-    """Rows, weights and targets of a stack of fits.
-
-    Attributes
-    ----------
-    X : array or sparse array of shape (n_rows, n_features)
-    targets : ndarray of shape (n_outputs, n_rows)
-    loss : {"binary", "softmax", "squared"}
-    train, valid : ndarray of shape (n_folds, n_rows)
-        Row weights; zero where the fold does not use the row so.
-    index : ndarray of int of shape (n_rows,)
-        Where the rows stand in the data that the search was given.
-    units : Units
-    """
-
-    X: object
-    targets: np.ndarray
-    loss: str
-    train: np.ndarray
-    valid: np.ndarray
-    index: np.ndarray
-    units: Units = Units()
-
-    # what the columns are called and what made them, where folds have matrices of their own
-    names = fitted = None
-
-    @property
-    def n_features(self):
-        return self.X.shape[1]
-
-    def matrices(self):
-        """The matrix of all folds, or an iterator with one a fold."""
-        return self.X
-
-    def take(self, fold, rows):
-        """Rows of one fold's matrix."""
-        return self.X[rows]
-
-    def judged(self):
-        """The same, free of what only fits need."""
-        return self
-
-
-@dataclass(frozen=True)
-class PenaltySpec:
-    """What the user said of the penalties.
-
-    Attributes
-    ----------
-    n_features : int
-    labels : ndarray of int of shape (n_features,) or None
-        Group of each feature for the departures.
-    n_labels : int
-    codata : ndarray of shape (n_features, n_covariates)
-    fixed : ndarray of shape (n_features,) or None
-        NaN where tuned.
-    bounds : tuple of two floats
-        Smallest and largest penalty of a column of unit variance.
-    intercept : bool
-    """
-
-    n_features: int
-    labels: np.ndarray | None = None
-    n_labels: int = 0
-    codata: np.ndarray | None = None
-    fixed: np.ndarray | None = None
-    bounds: tuple = (1e-6, 1e10)
-    intercept: bool = True
-
-    def wider(self, n_features):
-        """The same with further columns, a group of their own, at the mean of the co-data."""
-        more = n_features - self.n_features
-        if more == 0:
-            return self
-        new = {"n_features": n_features}
-        if self.labels is not None:
-            new["labels"] = np.append(self.labels, np.full(more, self.n_labels))
-            new["n_labels"] = self.n_labels + 1
-        if self.codata is not None:
-            new["codata"] = np.pad(self.codata, ((0, more), (0, 0)))
-        if self.fixed is not None:
-            new["fixed"] = np.append(self.fixed, np.full(more, np.nan))
-        return replace(self, **new)
-
-    def with_fixed(self, alpha):
-        """Raw penalties with those that the user fixed."""
-        return alpha if self.fixed is None else np.where(np.isnan(self.fixed), alpha, self.fixed)
+# penalties, as parts of the weight of all rows, of an unpenalised column that others say already:
+# where that is so, and in folds where it is not
+_REDUNDANT, _TOLD_APART = 1.0, 1e-6
 
 
 class Stack:
@@ -193,7 +88,7 @@ class Stack:
 
         Along it what single precision rounds would add up without end.
         """
-        fixed = self.engine_fixed()
+        fixed = self.engine_fixed
         return self.folds.loss == "softmax" and fixed is not None and bool((fixed == 0.0).any())
 
     def _log_variance(self):
@@ -204,7 +99,7 @@ class Stack:
         return linear_data(self.design.rows, loss, self.folds.train, self.folds.valid)
 
     def _problem(self, coordinates, penalty, *prior):
-        about = self.data, self.engine_fixed(), self.spec.intercept
+        about = self.data, self.engine_fixed, self.spec.intercept
         paired = RowSpaceProblem.coordinates in coordinates and not self._far_apart
         kind = LinearProblem
         if RowSideProblem.coordinates in coordinates and row_side_pays(
@@ -246,7 +141,7 @@ class Stack:
             -2.0 * np.log(self.design.scale), (s if phi is None else phi).shape
         )
         return LogLinearPenalty(
-            offset, tuple(columns), spec.labels, spec.n_labels, self.engine_fixed()
+            offset, tuple(columns), spec.labels, spec.n_labels, self.engine_fixed
         )
 
     def problem(self, reference, phi=None, rung=None, unit=1.0, coordinates=_ALL):
@@ -277,15 +172,37 @@ class Stack:
         """Penalties in the user's units from those of the engine."""
         return self.spec.with_fixed(alpha * self.design.scale**2 * self.folds.units.weight)
 
+    def _free(self):
+        """Whether a column is fixed at no penalty, ``(n_features,)``, as the user has it.
+
+        One that says nothing is none: its inverse would drown all others on the rows' side.
+        """
+        none = np.zeros(self.spec.n_features, dtype=bool)
+        if self.spec.fixed is None:
+            return none
+        return (self.engine_alpha(self.spec.fixed) < _NOTHING).all(axis=0)
+
+    @cached_property
     def engine_fixed(self):
         """Penalties of internal columns that the user fixed, None where all are tuned.
 
-        One that says nothing is zero: its inverse would drown all others on the rows' side.
+        An unpenalised column that a fold cannot tell from others has a penalty there: the model
+        is the same without it, and no direction is left along which nothing is determined.
         """
         if self.spec.fixed is None:
             return None
-        fixed = self.engine_alpha(self.spec.fixed)
-        return np.where((fixed < _NOTHING).all(axis=0), 0.0, fixed)
+        free, d = self._free(), self.spec.n_features
+        fixed = np.where(free, 0.0, self.engine_alpha(self.spec.fixed))
+        at, weights = np.flatnonzero(free), self.folds.train
+        first = [d] * self.spec.intercept
+        told = redundant_columns(self.design.rows, weights, [*first, *at])[:, len(first) :]
+        if not told.any():
+            return fixed
+        at, told = at[told.any(axis=0)], told[:, told.any(axis=0)]
+        fixed = np.tile(fixed, (len(told) // len(fixed), 1))
+        size = weights.sum(axis=1, keepdims=True)
+        fixed[:, at] = size * np.where(told, _REDUNDANT, _TOLD_APART)
+        return fixed
 
     def engine_alpha(self, alpha):
         """Penalties of internal columns from those in the user's units."""
@@ -336,9 +253,8 @@ class LooStack(Stack):
     def __init__(self, folds, spec, pilots, like=None):
         self._pilots, self._known, self._before, self._like = pilots, {}, None, like
         super().__init__(folds, spec, like, precise=True)
-        fixed = self.engine_fixed()
-        if fixed is not None and (fixed == 0.0).any():
-            free = np.append(fixed == 0.0, [True] * self.spec.intercept)
+        if self._free().any():
+            free = np.append(self._free(), [True] * self.spec.intercept)
             check_free_columns(self.data.rows, folds.train[0], self.data.loss, free)
 
     @cached_property
@@ -373,23 +289,3 @@ class LooStack(Stack):
         new = LooProblem(self.data, judge, penalty, *prior, intercept=self.spec.intercept)
         self._before = new if self._before is None else new.remember(self._before)
         return new
-
-
-def inner_splits(train, valid, outer):
-    """Folds inside the training rows of fold ``outer``: the other folds, without its rows.
-
-    The boundaries of the folds stay, so groups stay together and order stays order.
-
-    Parameters
-    ----------
-    train, valid : ndarray of bool of shape (n_folds, n_rows)
-
-    Returns
-    -------
-    train, valid : ndarray of bool of shape (at most n_folds - 1, n_rows)
-    """
-    inside = train[outer]
-    others = np.arange(len(train)) != outer
-    inner_train, inner_valid = train[others] & inside, valid[others] & inside
-    use = inner_train.any(axis=1) & inner_valid.any(axis=1)
-    return inner_train[use], inner_valid[use]

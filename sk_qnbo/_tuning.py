@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
 from ._checks import masks, pairs_of
-from ._stack import LooStack, Stack, inner_splits
+from ._folds import inner_splits
+from ._stack import LooStack, Stack
 
 _OF_INDEPENDENT_ROWS = (
     KFold,

@@ -5,7 +5,7 @@ from .cleaning import DataCleaning
 from .counting import CountedProblem
 from .data import MomentData, RowData
 from .few_shot import FewShot
-from .free_columns import check_free_columns
+from .free_columns import check_free_columns, redundant_columns
 from .held_out import HeldOut
 from .linear import LinearProblem, linear_data
 from .loo import LooProblem
@@ -40,6 +40,7 @@ __all__ = [
     "SquaredLoss",
     "check_free_columns",
     "linear_data",
+    "redundant_columns",
     "row_side_pays",
     "row_space_pays",
     "rows_of",

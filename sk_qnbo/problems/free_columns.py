@@ -1,4 +1,4 @@
-"""Columns without a penalty under leave-one-out: is there a fit without each row at all?"""
+"""Columns without a penalty: what others say already, and whether a fit without each row exists."""
 
 import numpy as np
 from scipy.optimize import linprog
@@ -9,7 +9,47 @@ _ALONE = 1.0 - 1e-9
 _ZERO = 1e-10
 # a margin beside the box of the coefficients, from which on the solver's tolerance is left behind
 _MARGIN = 1e-4
+# part of a column's square, under the row weights, that must be its own
+_OWN = 1e-10
+# cells of unpenalised columns up to which these are looked at
+_MAX_CELLS = 5e7
 _WAY_OUT = "Give those columns a small penalty (unpenalized={column: 1e-3}), or use cv=5."
+
+
+def redundant_columns(rows, weights, free):
+    """Which unpenalised columns a fold's rows cannot tell from those named before them.
+
+    A full set of dummies beside an intercept, say, or one of a category that a fold lacks. Their
+    coefficients are not determined, and the Hessian has no curvature along them.
+
+    Parameters
+    ----------
+    rows : Rows or FoldRows
+    weights : ndarray of shape (n_folds, n_rows)
+    free : sequence of int
+        Positions of the unpenalised columns; what comes first stays.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_folds, n_free)
+        None are where they would fill the memory.
+    """
+    if rows.n_rows * len(free) > _MAX_CELLS:
+        return np.zeros((len(weights), len(free)), dtype=bool)
+    columns = rows.columns(free)
+    own = np.broadcast_to(columns, (len(weights), *columns.shape[1:]))
+    return np.array([_said_before((E * w[:, None]).T @ E) for E, w in zip(own, weights)])
+
+
+def _said_before(gram):
+    """Columns of which elimination, in their order, leaves nothing."""
+    size = np.diagonal(gram).copy()
+    told = np.zeros(len(gram), dtype=bool)
+    for j in range(len(gram)):
+        told[j] = gram[j, j] <= _OWN * size[j]
+        if not told[j]:
+            gram = gram - np.outer(gram[:, j], gram[j]) / gram[j, j]
+    return told
 
 
 def check_free_columns(rows, weights, loss, free):

@@ -41,8 +41,9 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products, lengt
     """Quasi-Newton on ``1/2 u'Hu - b'u`` (algorithm 3 of qNBO, second reading).
 
     Started at ``u = H0 b`` with full-memory BFGS and exact steps the iterates are those of
-    preconditioned conjugate gradients. Where rounding among the pairs takes over, it goes on
-    once from the best ``u``, with pairs of its own.
+    preconditioned conjugate gradients. Where rounding among the pairs takes over, it begins once
+    more with pairs of its own, from ``H0 b``: what is known twice (paired coordinates) no longer
+    agrees in a ``u`` that rounding has reached, which no step can mend.
     """
 
     def apply(v):
@@ -53,8 +54,10 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products, lengt
     left = max_products - found.n_products
     if found.residual <= tol or left <= 0:
         return found
-    again = _steps(*system, curvature.emptied(), found.u, tol, left)
-    return replace(again, n_products=found.n_products + again.n_products)
+    fresh = curvature.emptied()
+    again = _steps(*system, fresh, fresh.solve(b), tol, left)
+    better = min(found, again, key=lambda adjoint: adjoint.residual)
+    return replace(better, n_products=found.n_products + again.n_products)
 
 
 def _steps(apply, b, whole, length, curvature, u, tol, max_products):

@@ -211,7 +211,7 @@ def test_a_matrix_that_is_not_positive_does_not_hide_a_residual(refinement):
     assert relative_error(problem.hvp(None, None, refined.u), b) < 0.1
 
 
-def test_steps_that_a_false_product_drives_away_begin_again_from_the_best():
+def test_steps_that_a_false_product_drives_away_begin_again_without_their_pairs():
     bends = np.geomspace(0.1, 1.0, 20)
     b = np.random.default_rng(0).normal(size=(1, 20))
     for slip in (3, 4, 6, 8):

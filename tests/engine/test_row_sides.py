@@ -8,8 +8,9 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from sk_qnbo import QNBOSearchCV
+from sk_qnbo._folds import PenaltySpec
 from sk_qnbo._sources import PlainSource, RowWeights
-from sk_qnbo._stack import PenaltySpec, Stack
+from sk_qnbo._stack import Stack
 from sk_qnbo.methods import METHODS, QNBO
 from sk_qnbo.problems import RowSideProblem, RowSpaceProblem, row_side_pays, row_space_pays
 

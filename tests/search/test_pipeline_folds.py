@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sk_qnbo import QNBOSearchCV
+from sk_qnbo._folds import PenaltySpec, inner_splits
 from sk_qnbo._pipeline_source import PipelineSource
 from sk_qnbo._sources import RowWeights
-from sk_qnbo._stack import PenaltySpec, Stack, inner_splits
+from sk_qnbo._stack import Stack
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(100, 4))
