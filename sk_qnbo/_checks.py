@@ -53,6 +53,10 @@ def _check_number(value, name, hint):
         raise ValueError(f"{name} must be a finite number, zero or more ({hint}); got {value!r}.")
 
 
+# exponents of the variances beyond which no column but one is left in
+_LARGEST_SCALE = 5
+
+
 def _check_choices(search):
     shrinkage, scale = search.shrinkage, search.scale
     if not (shrinkage == "cv" if isinstance(shrinkage, str) else _is_number(shrinkage, 0)):
@@ -61,10 +65,13 @@ def _check_choices(search):
             f"got {shrinkage!r}."
         )
     if not (
-        scale == "learn" if isinstance(scale, str) else _is_number(scale) and np.isfinite(scale)
+        scale == "learn"
+        if isinstance(scale, str)
+        else _is_number(scale) and abs(scale) <= _LARGEST_SCALE
     ):
         raise ValueError(
-            f"scale must be 'learn' or a number (1 as if standardised, 0 raw); got {scale!r}."
+            f"scale must be 'learn' or a number from {-_LARGEST_SCALE} to {_LARGEST_SCALE} (1 as "
+            f"if standardised, 0 raw); got {scale!r}."
         )
     try:
         low, high = (float(bound) for bound in search.alpha_bounds)
@@ -128,6 +135,8 @@ def masks(splits, n_rows):
 
 def pairs_of(cv):
     """The ``cv`` argument; an iterable of splits as a list of pairs, checked."""
+    if isinstance(cv, type):
+        raise ValueError(f"cv is the class {cv.__name__}; give an instance: cv={cv.__name__}().")
     if hasattr(cv, "split") or not isinstance(cv, Iterable):
         return cv
     splits = list(cv)

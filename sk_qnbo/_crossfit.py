@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ._deadline import rounds
-from ._evidence import candidates, is_behind
+from ._evidence import are_alike, candidates, is_behind
 from ._ladder import RungModels, climb
 from ._stack import Stack
 from ._workers import effective_n_jobs, in_order
@@ -38,6 +38,8 @@ class Judged:
         Number of rungs without departures.
     missing : int
         Number of rungs that the limit on time left out.
+    alike : bool
+        Whether the other folds are like this one, so that some may speak for all.
     """
 
     names: tuple
@@ -50,6 +52,7 @@ class Judged:
     late: tuple = ()
     n_simple: int = 1
     missing: int = 0
+    alike: bool = True
 
 
 def joined(parts):
@@ -103,10 +106,12 @@ def _told(fit, rows, weights, losses, scores, begun):
 def _user_losses(folds, judged, raw):
     """Losses of predictions ``(n_rungs, n_outputs, n_judged)`` of rows, in the user's units."""
     loss = LOSSES[folds.loss](folds.targets[:, judged])
-    # a squared error is that of all targets, and not halved
-    squared = loss.name == "squared_error"
-    unit = 2.0 / loss.mean_over * folds.units.target**2 if squared else 1.0
-    return loss.at(raw).value * unit
+    return loss.at(raw).value * (_user_unit(folds) / loss.mean_over)
+
+
+def _user_unit(folds):
+    """What a unit of the engine's mean loss is for the user: a squared error is not halved."""
+    return 2.0 * folds.units.target**2 if folds.loss == "squared" else 1.0
 
 
 def _predict(X, coef):
@@ -168,6 +173,10 @@ def fit_outer(source, main, rungs, settings, tuning, outer, scoring, early, dead
     for fit in climb(tuned, rungs, replace(settings, tol=tol, seconds=mine.left)):
         W, alpha = models.coefficients(fit), models.alpha(fit)
         parts.append(judge_fold(one, 0, fit, W, alpha, scoring))
+        if early and tuning.ordered and len(parts) == 1:
+            inside = _user_unit(one.folds) * fit.fold_values
+            alike = are_alike(parts[0].losses[0], parts[0].weights, inside)
+            parts[0] = replace(parts[0], alike=alike)
         over = early and np.isfinite(fit.rung.tau) and is_behind(joined(parts))
         if over:
             break

@@ -123,6 +123,8 @@ def split_pipeline(estimator):
     """
     if not isinstance(estimator, Pipeline):
         return None, estimator, None
+    if not estimator.steps:
+        raise ValueError("The pipeline is empty; it must end in a model that can be tuned.")
     name, last = estimator.steps[-1]
     inner, model, step = split_pipeline(last)
     parts = [part for part in (_before_model(estimator), inner) if part is not None]

@@ -1,7 +1,7 @@
 """What judged rows tell of the rungs: which are worse, and when enough is known."""
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import chdtri, ndtr, stdtrit
 
 from ._results import standard_errors
 
@@ -14,14 +14,35 @@ _ENOUGH_ROWS, _ENOUGH_FOLDS = 500, 2
 _NEGLIGIBLE, _UNSEEN = 2e-3, 1 / 30
 # probabilities below a bound of rows, and of folds: one standard error, and clearly worse
 _ONE_ERROR, _CLEARLY = (ndtr(1.0), ndtr(1.0)), (0.98, 0.9)
+# probability of folds that differ as much, below which they are not alike
+_ALIKE = 1e-3
 # draws of the differences of the rungs from the best
 _DRAWS = 10_000
 
 
+def are_alike(losses, weights, others):
+    """Whether folds differ by no more than the spread of one's rows allows.
+
+    Where folds follow the order of the rows and that order means something, some of them say
+    little of the rest.
+
+    Parameters
+    ----------
+    losses, weights : ndarray of shape (n_rows,)
+        Of one fold.
+    others : ndarray of shape (n_others,)
+        Mean losses of other folds, of about as many rows.
+    """
+    means = np.append(others, losses @ weights / weights.sum())
+    error = standard_errors(losses[None], weights)[0]
+    apart = np.square(means - means.mean()).sum()
+    return bool(apart <= chdtri(len(others), _ALIKE) * error**2)
+
+
 def is_behind(judged):
     """Whether the newest rung is behind another on so many rows of one fold that these may tell."""
-    scores = judged.scores["score"]
-    return len(judged.rows) >= _ENOUGH_ROWS and bool(scores[-1] < scores.max())
+    scores, enough = judged.scores["score"], len(judged.rows) >= _ENOUGH_ROWS
+    return judged.alike and enough and bool(scores[-1] < scores.max())
 
 
 def settled(judged):
@@ -35,6 +56,8 @@ def settled(judged):
     rows of a fold are alike. Only splitters of independent rows ask (``FoldTuning.exchangeable``).
     """
     judged = [one for one in judged if one is not None]
+    if not all(one.alike for one in judged):
+        return False
     if len(judged) < _ENOUGH_FOLDS or sum(len(one.rows) for one in judged) < _ENOUGH_ROWS:
         return False
     losses, weights, best = _pooled(judged, candidates(judged, early=True))
@@ -73,6 +96,8 @@ def candidates(judged, early, complete=False):
     looks = [2**k for k in range(1, len(judged).bit_length())] if early else []
     for n_folds in (*looks, len(judged)) if complete else looks:
         known = judged[:n_folds]
+        if n_folds < len(judged) + (not complete) and not all(one.alike for one in known):
+            continue
         losses, weights, best = _pooled(known, n_rungs)
         if n_folds < _ENOUGH_FOLDS or len(weights) < _FEWEST_ROWS:
             continue

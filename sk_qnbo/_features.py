@@ -112,12 +112,11 @@ def group_labels(penalty, names, n_final, n_features, fixed=None):
     groups : sequence
         Names of the groups; a further group, for columns that only folds have, has none.
     """
-    if isinstance(penalty, str):
-        if penalty == "shared":
-            return None, []
-        if penalty == "per_feature":
-            groups = range(n_final) if names is None else names[:n_final]
-            return np.arange(n_features), groups
+    if isinstance(penalty, str) and penalty == "shared":
+        return None, []
+    if isinstance(penalty, str) and penalty == "per_feature":
+        return np.arange(n_features), range(n_final) if names is None else names[:n_final]
+    if np.ndim(penalty) == 0 and not isinstance(penalty, Mapping):
         raise ValueError(
             f"penalty must be 'per_feature', 'shared', one group label per feature, or a mapping "
             f"from group names to columns; got {penalty!r}."

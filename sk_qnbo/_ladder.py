@@ -185,7 +185,7 @@ def _told(stack, problem, reference, rung, base, box, result, begun):
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
     departures = problem.penalty.n_shared + stack.tuned_labels
-    end = level_end(rung, result.theta, box, level_bounds(stack), departures)
+    end = level_end(rung, result.theta, box, level_bounds(stack, problem, result.theta), departures)
     ended = at_bounds(rung, result, *box, reference[1])
     seconds = time.perf_counter() - begun
     return RungFit(rung, result.theta, values, base, result, seconds, end, ended, pairs)
@@ -269,6 +269,8 @@ def _log_likelihood_unit(stack, done):
 # what an estimate that moves theta may leave open at the default ``tol``: the value is corrected by
 # the adjoint, so its error is the square of these
 _LOWER_TOL, _ADJOINT_TOL, _AT_TOL = 3e-4, 3e-3, 1e-4
+# products that an adjoint may take: a gradient that is a fifth off costs five times the thetas
+_ADJOINT_PRODUCTS = 60
 # the standard error of a mean loss is about one part in the root of the rows, and a guarded climb
 # cares for a three-hundredth of that (no coarser: first steps off a plateau promise little)
 _FINEST = 30.0
@@ -280,7 +282,8 @@ def _method(settings):
     if settings.sharp or method != QNBO(formula=getattr(method, "formula", None)):
         return method
     finer = min(settings.tol / _AT_TOL, 1.0) ** 0.5
-    return replace(method, tol=_LOWER_TOL * finer, adjoint_tol=_ADJOINT_TOL * finer)
+    tols = {"tol": _LOWER_TOL * finer, "adjoint_tol": _ADJOINT_TOL * finer}
+    return replace(method, **tols, n_refine=_ADJOINT_PRODUCTS)
 
 
 def _begin(stack, problem, reference, rung, before, settings):
@@ -309,10 +312,10 @@ def _box(stack, problem, reference, rung, theta):
         low[index], high[index] = wide.get(index, (-5.0, 5.0))
     n_shared = problem.penalty.n_shared
     if np.isinf(rung.tau):
-        low[LEVEL], high[LEVEL] = level_bounds(stack)
+        low[LEVEL], high[LEVEL] = level_bounds(stack, problem, theta)
         return low, high
     if rung.tau > 0:
-        low[LEVEL], high[LEVEL] = level_bounds(stack)
+        low[LEVEL], high[LEVEL] = level_bounds(stack, problem, theta)
         low[n_shared:], high[n_shared:] = -14.0, 14.0
         return low, high
     # without a prior the level is the mean of the departures: it stands, they have the bounds

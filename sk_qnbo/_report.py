@@ -165,19 +165,33 @@ def _unfinished(search, chosen):
 
 
 def _optimism(search):
-    """What a warning says of a score that did not hold on rows not seen; None where it did."""
+    """What a warning says of a score that the cross-fit did not confirm; None where it did.
+
+    An error as large as the score itself comes of a fold that went astray, and excuses nothing.
+    """
     table, i = search.cv_results_, search.best_index_
     scores = table.get(f"mean_test_{search.refit}", table.get("mean_test_score"))
     if scores is None:  # several metrics and a callable that chose: none of them is its own
         return None
     believed, confirmed = table["mean_fold_score"][i], scores[i]
-    if not believed - confirmed > max(2.0 * table["se_test_score"][i], 0.25 * abs(confirmed)):
-        return None
-    return (
+    error = min(2.0 * table["se_test_score"][i], 0.9 * abs(confirmed))
+    gap, worth = believed - confirmed, max(error, 0.25 * abs(confirmed))
+    told = (
         f"rung {search.best_rung_!r} scored {believed:.4g} in the folds it was tuned on but "
-        f"{confirmed:.4g} on rows it had not seen; trust the latter. More rows, "
-        "more folds, or a simpler penalty ('shared') would narrow the gap."
+        f"{confirmed:.4g} on rows it had not seen"
     )
+    if gap > worth:
+        return told + (
+            "; trust the latter. More rows, more folds, or a simpler penalty ('shared') would "
+            "narrow the gap."
+        )
+    if -gap > worth:
+        return told + (
+            ", tuned without them: on all folds the climb ended at a worse place, and so may the "
+            "refitted model. Outliers or columns of very uneven scale may put a ridge before the "
+            "valley; transform them, or try scale=1 or another cv."
+        )
+    return None
 
 
 def _warn(text, category=ConvergenceWarning):

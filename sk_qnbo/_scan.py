@@ -14,6 +14,11 @@ from .methods.qnbo import QNBOMemory
 
 # of a walk down, and of one up
 _STEP, _RISE = np.log(10.0), np.log(10.0) / 2
+# part of the loss without a fit below which a valley is one, and how much longer a walk goes on
+# without: a few rows far out may put a ridge before it (docs/engine.md)
+_FOUND, _LONGER = 0.9, 4
+# part of the trace of the rows' kernel below which penalties are lost in its rounding
+_FAINT = 1e-11
 
 
 def scan(stack, problem, theta, settings):
@@ -32,21 +37,24 @@ def scan(stack, problem, theta, settings):
     """
     method, known = _walker(settings)
     memory = method.start(problem, theta)
-    low, high = level_bounds(stack)
+    low, high = level_bounds(stack, problem, theta)
     level = min(max(_null_level(stack, problem, theta), low), high)
     lowest = lowest_along(problem, theta, LEVEL, low, level)
     if lowest is not None:
         theta[LEVEL] = lowest
         return theta, None, ()
-    seen, worse = [], 0
+    seen, worse, lowest, sought = [], 0, np.inf, np.inf
     step, patience = _STEP, 2 - stack.large
     if settings.sharp:  # far below the valley, fits of many columns do not end
         step, patience = _STEP / 2, 3 if stack.large else 8
-    while level >= low and worse < patience:
+    longer = patience if settings.sharp else _LONGER * patience
+    while level >= low and worse < (patience if lowest < sought else longer):
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)
         memory = found.memory
-        worse = 0 if found.value < min((one[1] for one in seen), default=np.inf) else worse + 1
+        sought = sought if seen else _FOUND * found.value
+        worse = 0 if found.value < lowest else worse + 1
+        lowest = min(lowest, found.value)
         # where memory is short, only the bare coefficients, and those next to the lowest value
         kept = problem.array(memory.point) if stack.large else memory
         seen.append((level, found.value, found.gradient[LEVEL], kept))
@@ -100,7 +108,11 @@ def rise(stack, problem, theta, memory, settings):
     begun, (method, known) = time.perf_counter(), _walker(settings)
     walked = memory if known and memory is not None else method.start(problem, theta)
     seen, risen = method.estimate(problem, theta, walked), None
-    value, steepest, high = seen.value, _slope(problem, seen), level_bounds(stack)[1]
+    value, steepest, high = (
+        seen.value,
+        _slope(problem, seen),
+        level_bounds(stack, problem, theta)[1],
+    )
     flat = steepest < _FLAT * abs(value)
     while flat and theta[LEVEL] + _RISE <= high and not settings.over(begun):
         theta = theta.copy()
@@ -185,12 +197,25 @@ def _null_level(stack, problem, theta):
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         step[..., :d] *= np.exp(-log_alpha)[:, None]
         first = float(np.log(data.spread(step).max() / _NOTHING))
-    trace = float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
+    trace = _log_trace(stack, log_alpha)
     return min(first, trace) if np.isfinite(first) else trace
 
 
-def level_bounds(stack):
-    """Smallest and largest common level, in the units of theta."""
+def _log_trace(stack, log_alpha):
+    """Logarithm of the trace of the rows' kernel under given penalties."""
+    return float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
+
+
+def level_bounds(stack, problem, theta):
+    """Smallest and largest common level, in the units of theta, beside its other coordinates.
+
+    Under leave-one-out of no more rows than columns what a row leaves of itself is as small as the
+    penalties, so that none may be lost in rounding.
+    """
     s = stack.log_variance.mean(axis=0)[stack.tuned]
     low, high = np.log(stack.spec.bounds)
-    return low + float(s.min()), high + float(s.max())
+    low, high = low + float(s.min()), high + float(s.max())
+    if stack.left_out and stack.n_rows <= stack.design.n_features:
+        bare = np.where(np.arange(len(theta)) == LEVEL, 0.0, theta)
+        low = max(low, _log_trace(stack, problem.penalty.log_alpha(bare)) + np.log(_FAINT))
+    return min(low, high), high

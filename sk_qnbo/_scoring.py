@@ -72,9 +72,10 @@ class ModelScores:
         try:
             seen = self.scorer(model, X, self.y[rows], **params)
         except Exception as error:
+            hint = " If the metric needs rows of every class, use StratifiedKFold or fewer splits."
             error.add_note(
-                f"raised by the scorer on {len(rows)} validation rows of a fold. If the metric "
-                "needs rows of every class, use StratifiedKFold or fewer splits, or another metric."
+                f"raised by the scorer on {len(rows)} validation rows of a fold."
+                + (hint if isinstance(error, ValueError) else "")
             )
             raise
         seen = seen if isinstance(seen, dict) else {"score": seen}

@@ -39,11 +39,14 @@ class FoldTuning:
     exchangeable : bool
         Whether the splitter takes rows as independent, so that some of its folds speak for all.
         Others (groups, time, given lists) may have been chosen as rows of a fold are alike.
+    ordered : bool
+        Whether folds follow the order of the rows, so that it must be seen that they are alike.
     """
 
     train: np.ndarray
     valid: np.ndarray
     exchangeable: bool
+    ordered: bool = False
 
     def stack(self, source, spec, precise):
         """What the ladder is climbed on."""
@@ -81,7 +84,7 @@ class LooTuning(FoldTuning):
         rung asks for.
     """
 
-    folds: object
+    folds: object = None
 
     def stack(self, source, spec, precise):
         everything = np.ones((1, self.train.shape[1]), dtype=bool)
@@ -119,7 +122,8 @@ def tuning_of(cv, X, y, classifier, transformer, guarded, split_params):
         splitter = check_cv(pairs_of(cv), y, classifier=classifier)
         exchangeable = isinstance(splitter, _OF_INDEPENDENT_ROWS) and "groups" not in split_params
         splits = list(splitter.split(X, y, **split_params))
-        return FoldTuning(*masks(splits, len(y)), exchangeable)
+        ordered = not getattr(splitter, "shuffle", True)
+        return FoldTuning(*masks(splits, len(y)), exchangeable, ordered)
     if "groups" in split_params:
         raise ValueError(
             "cv='loo' leaves rows out one by one and cannot keep groups together; "
@@ -131,7 +135,8 @@ def tuning_of(cv, X, y, classifier, transformer, guarded, split_params):
         return masks(list(check_cv(None, y, classifier=classifier).split(X, y)), len(y))
 
     everything = np.ones((1, len(y)), dtype=bool)
-    return LooTuning(*(folds() if guarded else (everything, everything)), True, folds)
+    # its folds follow the order of the rows, and none is inside another to compare it with
+    return LooTuning(*(folds() if guarded else (everything, everything)), False, folds=folds)
 
 
 def _check_stateless(transformer):

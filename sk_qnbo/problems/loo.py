@@ -204,8 +204,10 @@ class LooProblem(LinearProblem):
         if ((self.data.train <= 0) & (self.judge > 0)).any():
             return None
         found = self._spectrum(alpha).values(np.exp(values - theta[q]), self.judge[0])
-        moved = theta + np.eye(len(theta))[q] * (values - theta[q])[:, None]
-        return found + 0.5 * np.square(self._off_center(moved)) @ self.precision
+        moved = values - self.center[q]
+        moved = np.minimum(moved, 0.0) if self.one_sided[q] else moved
+        own = self.precision[q] * (np.square(moved) - np.square(self._off_center(theta)[q]))
+        return found + self.prior(theta) + 0.5 * own
 
     def _spectrum(self, alpha):
         known, spectrum = self._last_spectrum

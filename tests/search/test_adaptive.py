@@ -8,6 +8,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from sk_qnbo import MultiPenaltyRidge, QNBOSearchCV
+from sk_qnbo._features import penalty_spec
 from sk_qnbo._given import Given
 from sk_qnbo._ladder import RungModels, Settings, climb
 from sk_qnbo._rungs import ladder
@@ -31,7 +32,7 @@ def climbed(model, X, y):
     search = QNBOSearchCV(model, cv=4, penalty="shared")
     given = Given.of(search, X, y, {})
     source = given.source(True)
-    spec, *_ = search._spec(source, given.kind.model)
+    spec, *_ = penalty_spec(search, source, True)
     stack = given.tuning.stack(source, spec, precise=True)
     rungs = search._rungs(spec, given.kind.family)
     fits = list(climb(stack, rungs, Settings(sharp=True, final=True)))
@@ -103,7 +104,7 @@ def test_pilots_of_leave_one_out_are_fitted_under_the_penalties_of_theirs():
     search = QNBOSearchCV(Ridge(), cv="loo", penalty="shared")
     given = Given.of(search, X, y, {})
     source = given.source(True)
-    spec, *_ = search._spec(source, given.kind.model)
+    spec, *_ = penalty_spec(search, source, True)
     stack = given.tuning.stack(source, spec, precise=True)
     fits = list(climb(stack, search._rungs(spec, given.kind.family), Settings(sharp=True)))
     first = fits[-1].base

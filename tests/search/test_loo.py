@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
 from sk_qnbo import MultiPenaltyRidge, QNBOSearchCV
+from sk_qnbo._features import penalty_spec
 from sk_qnbo._given import Given
 from sk_qnbo._rungs import Rung
 from sk_qnbo.problems import loo
@@ -167,7 +168,7 @@ def test_a_pilot_has_not_seen_the_rows_that_its_penalties_are_judged_on(model, t
     def pilots(target):
         given = Given.of(search, X, target, {})
         source = given.source(True)
-        spec, *_ = search._spec(source, given.kind.model)
+        spec, *_ = penalty_spec(search, source, True)
         stack = given.tuning.stack(source, spec, precise=True)
         simple = SimpleNamespace(rung=Rung("simple"), theta=np.zeros(3 + X.shape[1]), base=None)
         theta = np.r_[0.0, 0.0, 0.5, np.zeros(X.shape[1])]
@@ -351,3 +352,23 @@ def test_a_class_that_outer_rows_lack_costs_no_more_than_itself():
     few = np.r_[np.flatnonzero(y < 2), np.flatnonzero(y == 2)[:1]]
     search = QNBOSearchCV(LogisticRegression(), cv="loo").fit(X[few], y[few])
     assert -0.5 < search.best_score_ < 0.0
+
+
+@pytest.mark.parametrize("scale", [0, 1])
+@pytest.mark.parametrize("to_format", [np.asarray, sparse.csr_array])
+def test_a_column_of_tiny_variance_does_not_lead_ridge_into_rounding(scale, to_format):
+    """What a row leaves of itself is as small as the penalties where columns are more than rows."""
+    rng = np.random.default_rng(0)
+    tiny = np.append(1e-6, np.zeros(39))
+    A, y = np.column_stack([rng.standard_normal((40, 300)), tiny]), rng.standard_normal(40)
+    search = shared(scale=scale).fit(to_format(A), y)
+    model = MultiPenaltyRidge(alpha=search.alpha_)
+    score = cross_val_score(model, A, y, cv=LeaveOneOut(), scoring="neg_mean_squared_error").mean()
+    assert_allclose(search.best_score_, score, rtol=1e-4)
+
+
+def test_ridge_of_very_many_columns_needs_no_matrix_of_them():
+    A = sparse.random(40, 100_000, 0.001, format="csr", random_state=0)
+    search = QNBOSearchCV(Ridge(), cv="loo", shrinkage=1.0, adaptive=False, max_iter=2)
+    search.fit(A, np.random.default_rng(0).standard_normal(40))  # 75 GiB, it was
+    assert search.alpha_.shape == (100_000,)

@@ -10,11 +10,18 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.model_selection import KFold, PredefinedSplit, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import (
+    KFold,
+    PredefinedSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from sk_qnbo import QNBOSearchCV
+from sk_qnbo._report import _optimism
 
 X, Y = load_diabetes(return_X_y=True)
 X, Y = X[:150] * 50.0, Y[:150]
@@ -258,3 +265,42 @@ def test_classes_are_weighted_by_their_labels():
             coef[0].fit(Z, words).coef_, coef[1].fit(Z, words, weights).coef_, rtol=1e-6
         )
         assert by_word.alpha_.shape == (4,) and by_word.best_score_ != by_row.best_score_
+
+
+# ------------------------------------------------------------------ what a walk of the level meets
+
+
+def test_a_ridge_of_outliers_before_the_valley_does_not_end_the_walk():
+    """Seven decades in a row are worse than no fit here, as a few rows far out are all of it."""
+    rng = np.random.default_rng(5)
+    Z = np.exp(3.0 * rng.standard_normal((300, 20)))
+    y = np.log(Z[:, 0]) + rng.standard_normal(300) > 0
+    search = quick(LogisticRegression(), shrinkage="cv", adaptive=False, cv=5).fit(Z, y)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e5, max_iter=1000))
+    grid = cross_val_score(model, Z, y, cv=5, scoring="neg_log_loss").mean()
+    assert -0.6 < grid < search.cv_results_["mean_fold_score"][0] + 0.1  # no fit: 0.69
+
+
+def test_folds_in_an_order_that_means_something_are_all_judged():
+    """The first two folds here have an error a hundred times that of the rest."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((1500, 10))
+    noise = rng.standard_normal(1500)
+    y = A.sum(axis=1) + noise * np.where(np.arange(1500) < 600, 0.1, 3.0)
+    search = QNBOSearchCV(Ridge()).fit(A, y)
+    scores = [search.cv_results_[f"split{k}_test_score"][search.best_index_] for k in range(5)]
+    assert np.isfinite(scores).all() and search.best_score_ < -4.0
+    even = QNBOSearchCV(Ridge()).fit(A, A.sum(axis=1) + noise)  # two folds tell all there
+    assert np.isnan(even.cv_results_["split4_test_score"]).all()
+
+
+def test_a_score_that_the_climb_on_all_folds_missed_is_told():
+    search = QNBOSearchCV(Ridge())
+    search.best_rung_, search.best_index_, search.refit = "raw", 0, True
+    table = {"mean_test_score": [-0.45], "mean_fold_score": [-0.69], "se_test_score": [0.03]}
+    search.cv_results_ = {key: np.array(value) for key, value in table.items()}
+    assert "ended at a worse place" in _optimism(search)
+    # a fold that went astray makes the error large; that is no excuse
+    table = {"mean_test_score": [-36.7], "mean_fold_score": [-0.64], "se_test_score": [25.0]}
+    search.cv_results_ = {key: np.array(value) for key, value in table.items()}
+    assert "trust the latter" in _optimism(search)
