@@ -371,5 +371,10 @@ class RungModels:
 
     def _fitted(self, theta, phi=None):
         problem = self.stack.problem(self.reference, phi, coordinates=self.method.coordinates)
-        fit, self.memory = self.method.fit_lower(problem, theta, self.memory, eased=True)
+        fit, memory = self.method.fit_lower(problem, theta, self.memory, eased=True)
+        if not fit.converged and self.memory is not None:
+            # where another rung left it there may be no way on: what is judged must be a fit
+            cold, begun = self.method.fit_lower(problem, theta, eased=True)
+            fit, memory = (cold, begun) if cold.value.sum() < fit.value.sum() else (fit, memory)
+        self.memory = memory
         return fit.point

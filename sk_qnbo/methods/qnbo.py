@@ -228,7 +228,8 @@ class QNBO(Method):
         standing, best = Patience(problem.unit), None
         search = backtrack if self.line_search else unit_step
         while True:
-            if start is None:
+            fresh = start is None
+            if fresh:
                 start = STARTS[plan.kind](problem, point, shared=plan.shared, full=plan.full)
                 pairs = ()
             curvature = self._curvature(problem, theta, start, pairs)
@@ -243,7 +244,8 @@ class QNBO(Method):
                 best = start, fit
             if over and not fit.converged:  # what came after is rounding
                 return *best, n_iter
-            if fit.converged or fit.n_iter < allowed or n_iter >= self.max_iter:
+            stalled = fit.n_iter < allowed and fresh  # on what was carried, it may be what aged
+            if fit.converged or stalled or n_iter >= self.max_iter:
                 return start, fit, n_iter
             point, start = fit.point, None
             if problem.coordinates_follow_theta:  # they follow the place too
