@@ -324,8 +324,7 @@ def _box(stack, problem, reference, rung, theta):
     mean = np.bincount(labels, base, problem.n_upper - n_shared) / np.bincount(labels)
     delta = theta[n_shared:]
     bounds = np.log(stack.spec.bounds)
-    low[n_shared:] = np.minimum(delta - mean + bounds[0], delta)
-    high[n_shared:] = np.maximum(delta - mean + bounds[1], delta)
+    low[n_shared:], high[n_shared:] = delta - mean + bounds[0], delta - mean + bounds[1]
     return low, high
 
 

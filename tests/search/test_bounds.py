@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -168,3 +168,12 @@ def test_constant_columns_alone_are_told_in_the_place_of_bounds():
     assert len(seen) == 1
     model = Ridge(fit_intercept=False)  # whose intercept they are
     assert told(QNBOSearchCV(model, shrinkage=np.inf, cv=3), ones, SMALL + 5.0) == []
+
+
+@pytest.mark.parametrize("how", [{"scale": 0}, {"scale": 0, "cv": "loo"}, {}])
+def test_free_penalties_keep_to_their_bounds_whatever_the_columns_measure(how):
+    """Raw columns begin with one penalty, which is far outside for those of another unit."""
+    A, y = load_breast_cancer(return_X_y=True)
+    search = QNBOSearchCV(LogisticRegression(), alpha_bounds=(0.1, 1e3), shrinkage=0, **how)
+    alpha = search.fit(A[:200], y[:200]).alpha_ / A[:200].var(axis=0)
+    assert 0.08 < alpha.min() and alpha.max() < 1.25e3  # variances of folds differ from that of all
