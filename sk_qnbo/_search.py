@@ -119,7 +119,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         One row a rung, with the keys of ``GridSearchCV``, and ``mean_fold_score`` beside
         ``mean_test_score``: their difference is the optimism of tuning. Without ``scoring`` rungs
         with departures that do not pay are left out, and over K folds or random splits the
-        cross-fit ends where no other rung promises more (then NaN).
+        cross-fit ends where no other rung promises more (then NaN), unless folds in the order of
+        the rows are unlike each other.
     history_ : dict of arrays
         One row an upper iteration: rung, value, gradient_norm, residual, products, seconds.
         The value of a squared error is halved, and that of standardised targets.
