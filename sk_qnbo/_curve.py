@@ -36,6 +36,8 @@ def _vertex(at, values):
     if best in (0, len(at) - 1):
         return float(at[best])
     before, here, after = values[best - 1 : best + 2]
+    if not np.isfinite(before + after):
+        return float(at[best])
     bend = before - 2.0 * here + after
     shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
     return float(at[best] + shift * (at[1] - at[0]))

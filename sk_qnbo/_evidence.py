@@ -29,14 +29,13 @@ def are_alike(losses, weights, others):
     Parameters
     ----------
     losses, weights : ndarray of shape (n_rows,)
-        Of one fold.
+        Of one fold, for their spread.
     others : ndarray of shape (n_others,)
-        Mean losses of other folds, of about as many rows.
+        Mean losses of other folds of about as many rows, by fits of about as many.
     """
-    means = np.append(others, losses @ weights / weights.sum())
     error = standard_errors(losses[None], weights)[0]
-    apart = np.square(means - means.mean()).sum()
-    return bool(apart <= chdtri(len(others), _ALIKE) * error**2)
+    apart = np.square(others - others.mean()).sum()
+    return bool(apart <= chdtri(max(len(others) - 1, 1), _ALIKE) * error**2)
 
 
 def is_behind(judged):

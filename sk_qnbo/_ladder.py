@@ -185,7 +185,7 @@ def _told(stack, problem, reference, rung, base, box, result, begun):
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
     departures = problem.penalty.n_shared + stack.tuned_labels
-    end = level_end(rung, result.theta, box, level_bounds(stack, problem, result.theta), departures)
+    end = level_end(rung, result.theta, box, level_bounds(stack), departures)
     ended = at_bounds(rung, result, *box, reference[1])
     seconds = time.perf_counter() - begun
     return RungFit(rung, result.theta, values, base, result, seconds, end, ended, pairs)
@@ -312,10 +312,10 @@ def _box(stack, problem, reference, rung, theta):
         low[index], high[index] = wide.get(index, (-5.0, 5.0))
     n_shared = problem.penalty.n_shared
     if np.isinf(rung.tau):
-        low[LEVEL], high[LEVEL] = level_bounds(stack, problem, theta)
+        low[LEVEL], high[LEVEL] = level_bounds(stack)
         return low, high
     if rung.tau > 0:
-        low[LEVEL], high[LEVEL] = level_bounds(stack, problem, theta)
+        low[LEVEL], high[LEVEL] = level_bounds(stack)
         low[n_shared:], high[n_shared:] = -14.0, 14.0
         return low, high
     # without a prior the level is the mean of the departures: it stands, they have the bounds
@@ -374,6 +374,7 @@ class RungModels:
         if not fit.converged and self.memory is not None:
             # where another rung left it there may be no way on: what is judged must be a fit
             cold, begun = self.method.fit_lower(problem, theta, eased=True)
-            fit, memory = (cold, begun) if cold.value.sum() < fit.value.sum() else (fit, memory)
+            better = fit.value.sum() <= cold.value.sum()  # no, where either is not a number
+            fit, memory = (fit, memory) if better else (cold, begun)
         self.memory = memory
         return fit.point

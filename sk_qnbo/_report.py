@@ -167,14 +167,16 @@ def _unfinished(search, chosen):
 def _optimism(search):
     """What a warning says of a score that the cross-fit did not confirm; None where it did.
 
-    An error as large as the score itself comes of a fold that went astray, and excuses nothing.
+    An error as large as the loss itself comes of a fold that went astray, and excuses nothing.
     """
     table, i = search.cv_results_, search.best_index_
     scores = table.get(f"mean_test_{search.refit}", table.get("mean_test_score"))
     if scores is None:  # several metrics and a callable that chose: none of them is its own
         return None
     believed, confirmed = table["mean_fold_score"][i], scores[i]
-    error = min(2.0 * table["se_test_score"][i], 0.9 * abs(confirmed))
+    error = 2.0 * table["se_test_score"][i]
+    if search.scoring is None:  # the zero of other scores may mean nothing
+        error = min(error, 0.9 * abs(confirmed))
     gap, worth = believed - confirmed, max(error, 0.25 * abs(confirmed))
     told = (
         f"rung {search.best_rung_!r} scored {believed:.4g} in the folds it was tuned on but "

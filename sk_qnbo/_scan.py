@@ -14,11 +14,9 @@ from .methods.qnbo import QNBOMemory
 
 # of a walk down, and of one up
 _STEP, _RISE = np.log(10.0), np.log(10.0) / 2
-# part of the loss without a fit below which a valley is one, and how much longer a walk goes on
-# without: a few rows far out may put a ridge before it (docs/engine.md)
-_FOUND, _LONGER = 0.9, 4
-# part of the trace of the rows' kernel below which penalties are lost in its rounding
-_FAINT = 1e-11
+# how much longer a walk goes on as long as no level is so much better than no fit, as a part of its
+# loss: a few rows far out may put a ridge before the valley (docs/engine.md)
+_LONGER = ((0.005, 3), (0.1, 2))
 
 
 def scan(stack, problem, theta, settings):
@@ -37,22 +35,21 @@ def scan(stack, problem, theta, settings):
     """
     method, known = _walker(settings)
     memory = method.start(problem, theta)
-    low, high = level_bounds(stack, problem, theta)
+    low, high = level_bounds(stack)
     level = min(max(_null_level(stack, problem, theta), low), high)
     lowest = lowest_along(problem, theta, LEVEL, low, level)
     if lowest is not None:
         theta[LEVEL] = lowest
         return theta, None, ()
-    seen, worse, lowest, sought = [], 0, np.inf, np.inf
+    seen, worse, lowest, first = [], 0, np.inf, None
     step, patience = _STEP, 2 - stack.large
     if settings.sharp:  # far below the valley, fits of many columns do not end
         step, patience = _STEP / 2, 3 if stack.large else 8
-    longer = patience if settings.sharp else _LONGER * patience
-    while level >= low and worse < (patience if lowest < sought else longer):
+    while level >= low and worse < patience * _longer(lowest, first, settings):
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)
         memory = found.memory
-        sought = sought if seen else _FOUND * found.value
+        first = found.value if first is None else first
         worse = 0 if found.value < lowest else worse + 1
         lowest = min(lowest, found.value)
         # where memory is short, only the bare coefficients, and those next to the lowest value
@@ -64,6 +61,13 @@ def scan(stack, problem, theta, settings):
     pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()
     memory = QNBOMemory(problem.at(memory)) if stack.large else memory
     return theta, memory if known else _own(problem, theta, memory, settings), pairs
+
+
+def _longer(lowest, first, settings):
+    """Factor on the patience of a walk, from the lowest value so far and that of no fit."""
+    if first is None or settings.sharp:
+        return 1
+    return next((more for gain, more in _LONGER if lowest > (1.0 - gain) * first), 1)
 
 
 def _walker(settings):
@@ -111,7 +115,7 @@ def rise(stack, problem, theta, memory, settings):
     value, steepest, high = (
         seen.value,
         _slope(problem, seen),
-        level_bounds(stack, problem, theta)[1],
+        level_bounds(stack)[1],
     )
     flat = steepest < _FLAT * abs(value)
     while flat and theta[LEVEL] + _RISE <= high and not settings.over(begun):
@@ -197,25 +201,12 @@ def _null_level(stack, problem, theta):
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         step[..., :d] *= np.exp(-log_alpha)[:, None]
         first = float(np.log(data.spread(step).max() / _NOTHING))
-    trace = _log_trace(stack, log_alpha)
+    trace = float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
     return min(first, trace) if np.isfinite(first) else trace
 
 
-def _log_trace(stack, log_alpha):
-    """Logarithm of the trace of the rows' kernel under given penalties."""
-    return float(np.log(stack.n_rows) + np.logaddexp.reduce(-log_alpha.mean(axis=0)))
-
-
-def level_bounds(stack, problem, theta):
-    """Smallest and largest common level, in the units of theta, beside its other coordinates.
-
-    Under leave-one-out of no more rows than columns what a row leaves of itself is as small as the
-    penalties, so that none may be lost in rounding.
-    """
+def level_bounds(stack):
+    """Smallest and largest common level, in the units of theta."""
     s = stack.log_variance.mean(axis=0)[stack.tuned]
     low, high = np.log(stack.spec.bounds)
-    low, high = low + float(s.min()), high + float(s.max())
-    if stack.left_out and stack.n_rows <= stack.design.n_features:
-        bare = np.where(np.arange(len(theta)) == LEVEL, 0.0, theta)
-        low = max(low, _log_trace(stack, problem.penalty.log_alpha(bare)) + np.log(_FAINT))
-    return min(low, high), high
+    return low + float(s.min()), high + float(s.max())

@@ -33,7 +33,7 @@ EPS_ADAPTIVE = 1e-2
 _NOTHING = 1e-8
 # penalties, as parts of the weight of all rows, of an unpenalised column that others say already:
 # where that is so, and in folds where it is not
-_REDUNDANT, _TOLD_APART = 1.0, 1e-6
+_REDUNDANT, _TOLD_APART = 1.0, 1e-9
 
 
 class Stack:

@@ -244,7 +244,8 @@ class QNBO(Method):
                 best = start, fit
             if over and not fit.converged:  # what came after is rounding
                 return *best, n_iter
-            stalled = fit.n_iter < allowed and fresh  # on what was carried, it may be what aged
+            # on a start matrix and pairs that were carried it may be these that aged
+            stalled = fit.n_iter < allowed and (fresh or plan.constant)
             if fit.converged or stalled or n_iter >= self.max_iter:
                 return start, fit, n_iter
             point, start = fit.point, None

@@ -9,10 +9,8 @@ _ALONE = 1.0 - 1e-9
 _ZERO = 1e-10
 # a margin beside the box of the coefficients, from which on the solver's tolerance is left behind
 _MARGIN = 1e-4
-# part of a column's square, under the row weights, that must be its own
-_OWN = 1e-10
-# cells of unpenalised columns up to which these are looked at
-_MAX_CELLS = 5e7
+# cells of unpenalised columns, and their number, up to which these are looked at
+_MAX_CELLS, _MAX_COLUMNS = 5e7, 1000
 _WAY_OUT = "Give those columns a small penalty (unpenalized={column: 1e-3}), or use cv=5."
 
 
@@ -34,22 +32,21 @@ def redundant_columns(rows, weights, free):
     ndarray of bool of shape (n_folds, n_free)
         None are where they would fill the memory.
     """
-    if rows.n_rows * len(free) > _MAX_CELLS:
+    cells = len(weights) * rows.n_rows * len(free)
+    if cells > _MAX_CELLS or len(free) > _MAX_COLUMNS:
         return np.zeros((len(weights), len(free)), dtype=bool)
     columns = rows.columns(free)
     own = np.broadcast_to(columns, (len(weights), *columns.shape[1:]))
-    return np.array([_said_before((E * w[:, None]).T @ E) for E, w in zip(own, weights)])
+    return np.array([_said_before(E, np.sqrt(w)[:, None]) for E, w in zip(own, weights)])
 
 
-def _said_before(gram):
-    """Columns of which elimination, in their order, leaves nothing."""
-    size = np.diagonal(gram).copy()
-    told = np.zeros(len(gram), dtype=bool)
-    for j in range(len(gram)):
-        told[j] = gram[j, j] <= _OWN * size[j]
-        if not told[j]:
-            gram = gram - np.outer(gram[:, j], gram[j]) / gram[j, j]
-    return told
+def _said_before(columns, root):
+    """Columns of which those before them leave nothing but rounding."""
+    size = np.linalg.norm(root * columns, axis=0)
+    left = np.zeros_like(size)
+    told = np.diagonal(np.linalg.qr(root * columns, mode="r"))
+    left[: len(told)] = np.abs(told)
+    return left <= np.finfo(columns.dtype).eps ** (2 / 3) * size
 
 
 def check_free_columns(rows, weights, loss, free):

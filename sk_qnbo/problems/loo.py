@@ -18,6 +18,8 @@ PATIENCE = 3
 SHARPER = 1e-3
 # what is left of a row's own pull; below it is rounding
 _LEAST = 1e-13
+# what is left of a row's own pull below which ridge's left-out errors lose half their digits
+_DROWNED = 1e-9
 # what is left where a fit need not be sharper still
 _SMALLEST = 1e-3
 
@@ -98,7 +100,9 @@ class LooProblem(LinearProblem):
             pulled.append(grad_z)
         grad_theta = self.prior_gradient(theta) - self.penalty.pull(np.array(slopes))
         grad_w = self.rows.pull(np.array(pulled)).reshape(self.n_stack, -1)
-        return sum(m.value for m in members) + self.prior(theta), grad_theta, grad_w
+        value = sum(m.value for m in members) + self.prior(theta)
+        left = min(float(m.side.left.min()) for m in members)
+        return value if second or left > _DROWNED else np.inf, grad_theta, grad_w
 
     def _twist(self, seen, R):
         E = seen.twisted(R)

@@ -4,6 +4,8 @@ import numpy as np
 
 # eigenvalues below this part of the largest are rounding
 _RANK = 1e-13
+# what is left of a row below which its left-out error loses half its digits
+_DROWNED = 1e-9
 # numbers that a table of rows by levels may hold
 _TABLE = 4e6
 
@@ -85,4 +87,5 @@ class RidgeSpectrum:
             np.square(rest[:, None] + self.U @ (coef[:, None] * kept))
             for rest, coef in zip(self.rest.T, self.coef.T, strict=True)
         )
-        return 0.5 * (judge * self.share) @ (error / np.square(left))
+        values = 0.5 * (judge * self.share) @ (error / np.square(left))
+        return np.where(left[judge > 0].min(axis=0) > _DROWNED, values, np.inf)

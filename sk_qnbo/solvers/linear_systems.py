@@ -56,7 +56,7 @@ def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products, lengt
         return found
     fresh = curvature.emptied()
     again = _steps(*system, fresh, fresh.solve(b), tol, left)
-    better = min(found, again, key=lambda adjoint: adjoint.residual)
+    better = found if found.residual <= again.residual else again  # not where it is no number
     return replace(better, n_products=found.n_products + again.n_products)
 
 
