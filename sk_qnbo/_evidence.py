@@ -95,7 +95,8 @@ def candidates(judged, early, complete=False):
     looks = [2**k for k in range(1, len(judged).bit_length())] if early else []
     for n_folds in (*looks, len(judged)) if complete else looks:
         known = judged[:n_folds]
-        if n_folds < len(judged) + (not complete) and not all(one.alike for one in known):
+        all_folds = complete and n_folds == len(judged)
+        if not (all_folds or all(one.alike for one in known)):
             continue
         losses, weights, best = _pooled(known, n_rungs)
         if n_folds < _ENOUGH_FOLDS or len(weights) < _FEWEST_ROWS:
