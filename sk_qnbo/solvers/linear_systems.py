@@ -33,8 +33,9 @@ def _unit_length(r, p, Hp):
     return 1.0
 
 
-# growth of the residual over its lowest after which rounding has the upper hand
-_GONE = 100.0
+# growth of the residual over its lowest after which rounding has the upper hand, and products
+# in which it should have halved
+_GONE, _STALLED = 100.0, 50
 
 
 def refine_by_steps(problem, theta, w, b, curvature, u, tol, max_products, length=_step_length):
@@ -65,8 +66,8 @@ def _steps(apply, b, whole, length, curvature, u, tol, max_products):
     r, n = b - apply(u), 1
     p = curvature.solve(r)
     residual = _size(curvature.square(r, p), whole)
-    best = u, residual
-    while residual > tol and n < max_products and residual <= _GONE * best[1]:
+    best, mark, since = (u, residual), residual, n
+    while residual > tol and n < min(max_products, since + _STALLED):
         Hp = apply(p)
         t = length(r, p, Hp)
         u, r, n = u + t * p, r - t * Hp, n + 1
@@ -74,6 +75,9 @@ def _steps(apply, b, whole, length, curvature, u, tol, max_products):
         p = curvature.solve(r)
         residual = _size(curvature.square(r, p), whole)
         best = min(best, (u, residual), key=lambda pair: pair[1])
+        if residual > _GONE * best[1]:
+            break
+        mark, since = (residual, n) if residual < 0.5 * mark else (mark, since)
     u, residual = best if residual > _GONE * best[1] else (u, residual)
     return Adjoint(u, residual, n, curvature)
 
