@@ -61,17 +61,13 @@ def test_hypergradients_agree_with_differences_of_an_independent_objective(name,
     assert relative_error(seen.gradient, want) < max(1e-6, SIDES[side][1])
 
 
-@pytest.mark.parametrize("side", SIDES)
-def test_rounding_among_the_pairs_of_a_fit_does_not_reach_the_adjoint(side):
-    """Of these seeds a third stood at errors of 1e-4 to 1e-2: what is known twice had parted."""
+def test_rounding_among_the_pairs_of_a_fit_does_not_reach_the_adjoint():
+    """Of these seeds most stood at errors of 1e-4 to 1e-2: what is known twice had parted."""
     for seed in (5, 6, 14, 15, 17, 20, 22, 23):
         case = made(d=60, seed=seed, **SETTINGS["ridge, two targets"])
-        problem = on_side(side, case.problem)
-        seen, want = (
-            SHARP.estimate(p, case.theta, SHARP.start(p, case.theta))
-            for p in (problem, case.problem)
-        )
-        assert relative_error(seen.gradient, want.gradient) < SIDES[side][1]
+        problems = on_side("pairs", case.problem), case.problem
+        seen, want = (SHARP.estimate(p, case.theta, SHARP.start(p, case.theta)) for p in problems)
+        assert relative_error(seen.gradient, want.gradient) < SIDES["pairs"][1]
 
 
 @pytest.mark.parametrize("side", SIDES)
