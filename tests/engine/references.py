@@ -156,7 +156,8 @@ def dense_hessian(case, W, weights, alpha):
 def solved(H, b):
     """``H^-1 b``, of least norm along the flat direction that a softmax with intercepts has."""
     values, vectors = np.linalg.eigh(H)
-    inverse = np.where(values > 1e-10 * values.max(), 1.0 / np.abs(values), 0.0)
+    kept = values > 1e-10 * values.max()
+    inverse = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
     return vectors @ (inverse * (vectors.T @ b))
 
 
