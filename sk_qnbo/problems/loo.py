@@ -8,7 +8,7 @@ from scipy.linalg import helmert
 
 from .leverages import ColumnSide, KernelSide
 from .linear import LinearProblem
-from .spectrum import RidgeSpectrum
+from .spectrum import DROWNED, RidgeSpectrum
 
 # lengths of H, or of its row side, up to which a dense factor is worth its memory and time
 MAX_SIDE = 3000
@@ -18,8 +18,6 @@ PATIENCE = 3
 SHARPER = 1e-3
 # what is left of a row's own pull; below it is rounding
 _LEAST = 1e-13
-# what is left of a row's own pull below which ridge's left-out errors lose half their digits
-_DROWNED = 1e-9
 # what is left where a fit need not be sharper still
 _SMALLEST = 1e-3
 
@@ -102,7 +100,7 @@ class LooProblem(LinearProblem):
         grad_w = self.rows.pull(np.array(pulled)).reshape(self.n_stack, -1)
         value = sum(m.value for m in members) + self.prior(theta)
         left = min(float(m.side.left.min()) for m in members)
-        return value if second or left > _DROWNED else np.inf, grad_theta, grad_w
+        return value if second or left > DROWNED else np.inf, grad_theta, grad_w
 
     def _twist(self, seen, R):
         E = seen.twisted(R)

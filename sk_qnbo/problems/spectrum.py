@@ -4,8 +4,8 @@ import numpy as np
 
 # eigenvalues below this part of the largest are rounding
 _RANK = 1e-13
-# what is left of a row below which its left-out error loses half its digits
-_DROWNED = 1e-9
+# what is left of a row's own pull below which its left-out error loses half its digits
+DROWNED = 1e-9
 # numbers that a table of rows by levels may hold
 _TABLE = 4e6
 
@@ -88,4 +88,4 @@ class RidgeSpectrum:
             for rest, coef in zip(self.rest.T, self.coef.T, strict=True)
         )
         values = 0.5 * (judge * self.share) @ (error / np.square(left))
-        return np.where(left[judge > 0].min(axis=0) > _DROWNED, values, np.inf)
+        return np.where(left[judge > 0].min(axis=0) > DROWNED, values, np.inf)
