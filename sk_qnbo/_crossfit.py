@@ -129,16 +129,16 @@ def tune_and_judge(stack, rungs, settings, scoring, progress):
     for fit in climb(stack, rungs, settings, progress):
         believed.append(_judge_stack(stack, fit, scoring))
         fits.append(fit.bare())
+        del fit  # its coefficients fill the memory
     return fits, [joined(parts) for parts in zip(*believed, strict=True)]
 
 
 def _judge_stack(stack, fit, scoring):
     if stack.left_out:
         return [_judge_left_out(stack, fit, scoring)]
-    W = fit.result.point.W
     # scorers see models, and these their penalties
-    alpha = [None] * len(W) if scoring is None else stack.raw_alpha(fit)
-    return [judge_fold(stack, k, fit, W[k], alpha[k], scoring) for k in range(len(W))]
+    alpha = [None] * len(fit.W) if scoring is None else stack.raw_alpha(fit)
+    return [judge_fold(stack, k, fit, W, alpha[k], scoring) for k, W in enumerate(fit.W)]
 
 
 def _judge_left_out(stack, fit, scoring):
@@ -178,6 +178,7 @@ def fit_outer(source, main, rungs, settings, tuning, outer, scoring, early, dead
             alike = are_alike(parts[0].losses[0], parts[0].weights, inside)
             parts[0] = replace(parts[0], alike=alike)
         over = early and np.isfinite(fit.rung.tau) and is_behind(joined(parts))
+        del fit, W  # coefficients fill the memory
         if over:
             break
     return replace(joined(parts), missing=0 if over else len(rungs) - len(parts))

@@ -58,7 +58,7 @@ class RungFit:
     fold_values : ndarray of shape (n_folds,)
         Validation loss of each fold, without the prior.
     base : RungFit or None
-        Rung whose fits are the pilot of the adaptive column.
+        Rung whose fits are the pilot of the adaptive column, bare.
     result : BilevelResult
     seconds : float
     level_end : "lower", "upper" or None
@@ -67,6 +67,10 @@ class RungFit:
         Other shared coefficients that ended at a bound, and this.
     pairs : tuple of (step, change of the gradient)
         Curvature of the upper level without the prior: where the next rung begins.
+    W : ndarray of shape (n_folds, n_outputs, n_columns) or None
+        Coefficients, for those who judge the rung and for a rung whose pilot it is.
+    phi : ndarray of shape (n_folds, n_features) or None
+        The adaptive column that the pilot gave.
     """
 
     rung: Rung
@@ -78,6 +82,8 @@ class RungFit:
     level_end: str | None
     ended: tuple = ()
     pairs: tuple = ()
+    W: np.ndarray | None = None
+    phi: np.ndarray | None = None
 
     @property
     def value(self):
@@ -88,16 +94,17 @@ class RungFit:
         """Whether the limit on time cut it short."""
         return "max_time" in self.result.message
 
-    def as_pilot(self):
-        """The same with its fits, but without what a climb would go on with."""
-        base = None if self.base is None else self.base.bare()
-        result = replace(self.result, w=None, memory=None, gradient=None)
-        return replace(self, base=base, pairs=(), result=result)
-
     def bare(self):
         """The same without its fits and what only the next rung wants: those fill the memory."""
-        pilot = self.as_pilot()
-        return replace(pilot, result=replace(pilot.result, point=None))
+        result = replace(self.result, w=None, memory=None, gradient=None, point=None)
+        return replace(self, pairs=(), result=result, W=None, phi=None)
+
+    def kept_for(self, rungs):
+        """The same with no more than these rungs may want of it."""
+        wanting = [rung for rung in rungs if self.rung.name in rung.after]
+        if not wanting:
+            return self.bare()
+        return self if any(rung.pilot for rung in wanting) else replace(self, W=None)
 
 
 def climb(stack, rungs, settings, progress=None):
@@ -126,8 +133,7 @@ def climb(stack, rungs, settings, progress=None):
         if progress is not None:
             progress.rung(done[rung.name])
         yield done[rung.name]
-        later = {name for one in rungs[k + 1 :] for name in one.after}
-        done = {name: fit if name in later else fit.bare() for name, fit in done.items()}
+        done = {name: fit.kept_for(rungs[k + 1 :]) for name, fit in done.items()}
 
 
 def _tune(stack, reference, rung, done, settings, progress):
@@ -135,8 +141,9 @@ def _tune(stack, reference, rung, done, settings, progress):
     before = min(
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
     )
-    base = before.as_pilot() if rung.pilot else getattr(before, "base", None)
-    phi = None if base is None else stack.pilot(base)
+    base, phi = getattr(before, "base", None), getattr(before, "phi", None)
+    if rung.pilot:
+        base, phi = before.bare(), stack.pilot(before)
     bears = resolve_method(settings.method).coordinates
     unit = _log_likelihood_unit(stack, done)
     problem = stack.problem(reference, phi, rung, unit, bears)
@@ -160,7 +167,8 @@ def _tune(stack, reference, rung, done, settings, progress):
     box, result = run(theta, memory) if risen is None else run(*risen[:2])
     if risen is not None and result.value > risen[2]:  # it did not pay
         box, result = run(theta, memory)
-    return _told(stack, problem, reference, rung, base, box, result, begun)
+    told = _told(stack, problem, reference, rung, box, result)
+    return replace(told, base=base, phi=phi, seconds=time.perf_counter() - begun)
 
 
 def _minimized(problem, theta, memory, settings, **how):
@@ -177,18 +185,17 @@ def _minimized(problem, theta, memory, settings, **how):
     )
 
 
-def _told(stack, problem, reference, rung, base, box, result, begun):
+def _told(stack, problem, reference, rung, box, result):
     """Where a rung ended, with no more in memory than others want."""
     values = problem.fold_values(result.theta, result.point)
-    pairs = _curvature(problem, result, stack.large)
+    pairs, W = _curvature(problem, result, stack.large), result.point.W
     result = replace(result, point=problem.settled(result.point), upper_state=None)
     if (stack.large or problem.coordinates_follow_theta) and isinstance(result.memory, QNBOMemory):
         result = replace(result, memory=result.memory.light(result.point))
     departures = problem.penalty.n_shared + stack.tuned_labels
     end = level_end(rung, result.theta, box, level_bounds(stack), departures)
     ended = at_bounds(rung, result, *box, reference[1])
-    seconds = time.perf_counter() - begun
-    return RungFit(rung, result.theta, values, base, result, seconds, end, ended, pairs)
+    return RungFit(rung, result.theta, values, None, result, 0.0, end, ended, pairs, W)
 
 
 # pairs of the upper level that are kept where one is a burden on the memory
@@ -229,7 +236,7 @@ def _upper(settings, problem, pairs, expected):
     step, prior = resolve_upper(resolve_method(settings.method).upper), _prior(problem)
     if not isinstance(step, UpperLBFGS):
         return step
-    pairs = tuple(light(s, y + prior * s) for s, y in pairs)
+    pairs = tuple((s, (y + prior * s).astype(s.dtype)) for s, y in pairs)
     expected = np.minimum(expected, 1.0)
     return replace(
         step,
@@ -365,7 +372,7 @@ class RungModels:
             return None
         if base.rung.name not in self.pilots:
             pilot = self._fitted(base.theta, self._phi(base.base))
-            self.pilots[base.rung.name] = self.stack.phi(pilot)
+            self.pilots[base.rung.name] = self.stack.phi(pilot.W)
         return self.pilots[base.rung.name]
 
     def _fitted(self, theta, phi=None):

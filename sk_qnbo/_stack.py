@@ -60,7 +60,7 @@ class Stack:
             self.design = replace(like.design, rows=like.design.rows.own())
         else:
             self.design = Design.of(folds.matrices(), folds.train > 0, spec.intercept)
-        self.log_variance = self._log_variance()
+        self.log_variance = self._short(self._log_variance())
         rows = self.design.rows
         # on the side of the rows differences of large predictions need all digits
         tall = rows.n_columns <= rows.n_rows
@@ -82,6 +82,10 @@ class Stack:
         return np.unique(
             np.empty(0, int) if self.spec.labels is None else self.spec.labels[self.tuned]
         )
+
+    def _short(self, column):
+        """A column of the penalties in single precision where there it fills the memory."""
+        return column.astype(np.float32) if self.large else column
 
     def _flat(self):
         """Whether a shift of all classes alike on some column costs nothing.
@@ -127,7 +131,7 @@ class Stack:
         Where columns have nearly the same variance the exponent is in its own unit: in one of
         theirs its prior would be so stiff that nothing else moves.
         """
-        s = self.log_variance.mean(axis=0)[self.tuned]
+        s = self.log_variance.mean(axis=0, dtype=float)[self.tuned]
         return float(s.mean()), max(float(s.std()), 0.3)
 
     def penalty(self, reference, phi=None):
@@ -165,8 +169,7 @@ class Stack:
 
     def raw_alpha(self, fit):
         """Penalties of a rung in raw units, ``(n_folds, n_features)``."""
-        phi = None if fit.base is None else self.pilot(fit.base)
-        return self.user_alpha(self.penalty(self.reference(), phi).alpha(fit.theta))
+        return self.user_alpha(self.penalty(self.reference(), fit.phi).alpha(fit.theta))
 
     def user_alpha(self, alpha):
         """Penalties in the user's units from those of the engine."""
@@ -210,16 +213,16 @@ class Stack:
 
     def pilot(self, fit):
         """The adaptive column from a rung that was tuned here, ``(n_folds, n_features)``."""
-        return self.phi(fit.result.point)
+        return self.phi(fit.W)
 
-    def phi(self, point):
+    def phi(self, W):
         """The adaptive column from a pilot fit: minus the log of the relative squared size.
 
         A size is that of a coefficient on the column standardised by the fold's own rows.
         Sizes are relative to the features whose penalty is tuned; the others get zero.
         """
         deviation = np.exp(0.5 * self.log_variance) / self.design.scale
-        W = point.W[..., : self.spec.n_features] * deviation[:, None]
+        W = W[..., : self.spec.n_features] * deviation[:, None]
         if self.folds.loss == "softmax":  # one shift of all classes changes no prediction
             W = W - W.mean(axis=1, keepdims=True)
         size = np.square(W).sum(axis=1)
@@ -229,7 +232,7 @@ class Stack:
         share = np.where(self.tuned, size, 0.0) + np.finfo(float).tiny
         share = share / share.sum(axis=1, keepdims=True)
         phi = phi - np.einsum("kd,kd->k", share, phi)[:, None]
-        return np.where(self.tuned, phi, 0.0)
+        return self._short(np.where(self.tuned, phi, 0.0))
 
 
 class LooStack(Stack):
@@ -267,13 +270,13 @@ class LooStack(Stack):
             phi = None if fit.base is None else self.pilot(fit.base)
             problem = self.pilots.problem(self.reference(), phi)
             pilot, _ = QNBO(tol=1e-6).fit_lower(problem, fit.theta)
-            self._known[fit.rung.name] = self.pilots.phi(pilot.point)
+            self._known[fit.rung.name] = self.pilots.phi(pilot.point.W)
         return self._known[fit.rung.name]
 
     def predictions(self, fit):
         """Each row as a rung tuned here predicts it without it, ``(n_outputs, n_rows)``."""
-        phi = None if fit.base is None else self.pilot(fit.base)
-        return self.problem(self.reference(), phi).predictions(fit.theta, fit.result.point)
+        problem = self.problem(self.reference(), fit.phi)
+        return problem.predictions(fit.theta, fit.result.point)
 
     def _log_variance(self):
         if self._like is not None:

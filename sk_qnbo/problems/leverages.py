@@ -22,6 +22,8 @@ _FLATTEST = 1e-12
 _TINY = np.finfo(float).tiny
 # part of the largest entry below which one on the diagonal is rounding
 _ZERO = 1e-14
+# ratio to the median from which on a column is far larger than others, and how many may be
+_FAR, _FEW = 1e4, 20
 
 
 class ColumnSide:
@@ -89,7 +91,7 @@ class ColumnSide:
 
 
 class KernelSide:
-    """Leverages through the n x n side; columns without penalty border the system.
+    """Leverages through the n x n side; columns without penalty, or far larger, border the system.
 
     With ``K = X diag(1 / alpha) X'`` on the penalised columns and ``B_i = R_i R_i'``,
     ``C = (I + R' K R)^-1``, less what the free columns take of it, is what is left of a weighted
@@ -107,21 +109,29 @@ class KernelSide:
 
     def __init__(self, rows, alpha, B):
         self.rows, self.m, n = rows, B.shape[1], rows.n_rows
-        free = alpha <= 0
-        self.inverse = np.where(free, 0.0, 1.0 / np.maximum(alpha, _TINY))
+        self.inverse = np.where(alpha <= 0, 0.0, 1.0 / np.maximum(alpha, _TINY))
         root, back = _block_roots(B)
-        K = _spread_out(rows.kernel(self.inverse[None])[0], self.m)
+        apart = np.flatnonzero((alpha <= 0) | self._far_larger())
+        inverse = self.inverse.copy()
+        inverse[apart] = 0.0
+        K = _spread_out(rows.kernel(inverse[None])[0], self.m)
         C = _inverse_root(np.eye(n * self.m) + _times_blocks(_times_blocks(K, root).T, root))
         C = C.T @ C
-        if free.any():
-            U = rows.columns(np.flatnonzero(free))[0]
-            U = _times_blocks(_spread_out(U, self.m).T, root).T
-            D = C @ U @ _inverse_root(U.T @ C @ U).T
+        if len(apart):
+            U = _times_blocks(_spread_out(rows.columns(apart)[0], self.m).T, root).T
+            border = U.T @ C @ U + np.diag(np.repeat(alpha[apart], self.m))
+            D = C @ U @ _inverse_root(border).T
             C = C - D @ D.T
         inside, across = np.eye(n * self.m) - C, np.swapaxes(root, 1, 2)
         self.F = _times_blocks(_times_blocks(inside, back).T, back)
         self.T = _times_blocks(_times_blocks(C, back).T, across).T
         self.Q, self.left = (_diagonal_blocks(M, self.m) for M in (self.F, self.T))
+
+    def _far_larger(self):
+        """Columns whose part of K is so much larger that the others would drown in its rounding."""
+        size = self.inverse * self.rows.squares(np.ones((1, self.rows.n_rows)))[0]
+        far = size > _FAR * np.median(size)
+        return far & (far.sum() <= _FEW)
 
     def spread(self, W, second=True):
         """See :meth:`ColumnSide.spread`."""

@@ -19,7 +19,7 @@ SHARPER = 1e-3
 # what is left of a row's own pull; below it is rounding
 _LEAST = 1e-13
 # what is left where a fit need not be sharper still
-_SMALLEST = 1e-3
+_SMALLEST = 1e-5
 
 
 class LooProblem(LinearProblem):

@@ -57,7 +57,7 @@ class RowSideProblem(LinearProblem):
 
     def settled(self, point):
         """The point without the coordinates it was found in, which take memory."""
-        return RowSidePoint(None, None, point.b, point.free, point.W, point.size)
+        return RowSidePoint(None, None, point.b, point.free, point.size)
 
     def line(self, point, step):
         move = point.side.data.line(point.inner, step.reshape(self.shape))
@@ -174,9 +174,9 @@ class RowSide:
 class RowSidePoint:
     """Row values b and coefficients of the unpenalised columns; with a side, predictions too."""
 
-    def __init__(self, side, inner, b=None, free=None, W=None, size=None):
+    def __init__(self, side, inner, b=None, free=None, size=None):
         self.side, self.inner = side, inner
-        self._b, self._W, self._size = b, W, size
+        self._b, self._W, self._size = b, None, size
         self.free = inner.W[..., side.rows.n_rows :] if free is None else free
 
     @property

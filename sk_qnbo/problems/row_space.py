@@ -87,8 +87,8 @@ class RowSpaceProblem(LinearProblem):
         return self._last_map[1]
 
     def settled(self, point):
-        """The point with its coefficients, and without what belongs to one theta."""
-        return RowSpacePoint(point.rows, point.free, z=point.z, W=point.W, size=point.size)
+        """The point without what belongs to one theta, the coefficients among it."""
+        return RowSpacePoint(point.rows, point.free, z=point.z, size=point.size)
 
     def line(self, point, step):
         s, Ks, f = self._split(step)
@@ -219,9 +219,9 @@ class RowSpace:
 class RowSpacePoint:
     """Row values b, the unpenalised part and predictions z; with penalties, ``K b`` too."""
 
-    def __init__(self, b, free, side=None, Kb=None, z=None, W=None, size=None):
+    def __init__(self, b, free, side=None, Kb=None, z=None, size=None):
         self.b, self.free, self.side, self.Kb, self.z = b, free, side, Kb, z
-        self._W, self._size, self._loss = W, size, None
+        self._W, self._size, self._loss = None, size, None
 
     @property
     def rows(self):

@@ -160,6 +160,8 @@ class DenseRows(_OneMatrix):
 
 # vectors from which on a second copy of a sparse matrix is worth its memory
 _SEVERAL = 3
+# stored cells of a sparse matrix whose places are spelled out at once
+_CELLS = 2e5
 
 
 class SparseRows(_OneMatrix):
@@ -282,22 +284,29 @@ class SparseRows(_OneMatrix):
 
     def moments(self, weights):
         """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
-        X, weights = self.X, _shares(weights)
-        mean = (X.T @ weights.T).T
-        ones = sp.csr_array((np.ones_like(X.data), X.indices, X.indptr), X.shape)
-        filled = (ones.T @ weights.T).T
+        weights, n_columns = _shares(weights), len(self.scale)
+        mean = (self.X.T @ weights.T).T
+        stored, filled, variance = np.zeros(n_columns), np.zeros_like(mean), np.zeros_like(mean)
+        for row, column, value in self._cells():
+            stored += np.bincount(column, minlength=n_columns)
+            for k, w in enumerate(weights):  # differences from the mean keep their digits
+                squares = w[row] * np.square(value - mean[k][column])
+                filled[k] += np.bincount(column, w[row], n_columns)
+                variance[k] += np.bincount(column, squares, n_columns)
         # the cells that are not stored; where all are, the difference would be rounding
-        lacking = np.bincount(X.indices, minlength=X.shape[1]) < self.n_rows
-        variance = lacking * np.maximum(1.0 - filled, 0.0) * mean**2
-        rows = np.repeat(np.arange(self.n_rows), np.diff(X.indptr))
-        for k, w in enumerate(weights):  # differences from the mean keep their digits
-            cells = w[rows] * np.square(X.data - mean[k][X.indices])
-            variance[k] += np.bincount(X.indices, cells, minlength=X.shape[1])
+        variance += (stored < self.n_rows) * np.maximum(1.0 - filled, 0.0) * mean**2
         mean, variance = mean / self.scale, variance / self.scale**2
         if not self.intercept:
             return mean, variance
         one = np.ones((len(weights), 1))
         return np.concatenate([mean, one], axis=1), np.concatenate([variance, 0.0 * one], axis=1)
+
+    def _cells(self):
+        """Rows, columns and values of what is stored, in pieces: as a whole it outgrows X."""
+        step = max(1, int(_CELLS * self.n_rows / max(self.X.nnz, 1)))
+        for first in range(0, self.n_rows, step):
+            part = self.X[first : first + step].tocoo()
+            yield first + part.coords[0], part.coords[1], part.data
 
 
 def rows_of(X):

@@ -1,5 +1,7 @@
 """Coordinates of the engine: sparse columns far from zero are as accurate as dense ones."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -10,6 +12,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sk_qnbo import MultiPenaltyLogisticRegression, MultiPenaltyRidge, QNBOSearchCV
 from sk_qnbo.problems.design import Design
+from sk_qnbo.problems.rows import DenseRows, SparseRows
 
 RNG = np.random.default_rng(0)
 NEAR = RNG.normal(size=(300, 6))
@@ -110,3 +113,17 @@ def test_units_beyond_single_precision_cost_sparse_rows_nothing(unit):
     want, seen = (Design.of(X * scale, used, True).single().rows for scale in (1.0, unit))
     assert_allclose(seen.predict(W), want.predict(W), rtol=1e-5, atol=1e-5)
     assert_allclose(seen.squares(np.ones((1, 50))), want.squares(np.ones((1, 50))), rtol=1e-5)
+
+
+def test_moments_of_sparse_rows_take_less_memory_than_the_rows():
+    X = sparse.random(6_000, 500, density=0.3, format="csr", random_state=0)
+    weights = np.random.default_rng(0).uniform(size=(3, 6_000))
+    rows = SparseRows(X)
+    tracemalloc.start()
+    mean, variance = rows.moments(weights)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.data.nbytes + X.indices.nbytes
+    want = DenseRows(X.toarray()).moments(weights)
+    assert_allclose(mean, want[0], rtol=1e-12)
+    assert_allclose(variance, want[1], rtol=1e-12)
