@@ -162,6 +162,9 @@ class DenseRows(_OneMatrix):
 _SEVERAL = 3
 # stored cells of a sparse matrix whose places are spelled out at once
 _CELLS = 2e5
+# filled part of a sparse matrix from which on its pieces are multiplied as dense ones, and how many
+# numbers these hold
+_FILLED, _DENSE = 0.25, 1e6
 
 
 class SparseRows(_OneMatrix):
@@ -255,7 +258,17 @@ class SparseRows(_OneMatrix):
 
         return times
 
+    def _filled(self, length):
+        """Slices of so many rows or columns as are worth making dense; none if X is too sparse."""
+        across = self.n_rows * self.n_columns / length
+        dense = self.size > _FILLED * self.n_rows * self.n_columns
+        step = max(int(_DENSE / across), 1)
+        return [slice(i, i + step) for i in range(0, length, step)] if dense else []
+
     def _grams(self, h):
+        if pieces := self._filled(self.n_rows):
+            dense = ((at, DenseRows(self._taken(at)._whole().toarray())) for at in pieces)
+            return sum(rows._grams(h[:, at]) for at, rows in dense)
         X = self._whole()
         return np.stack([(X.T.multiply(row) @ X).toarray() for row in h])
 
@@ -266,11 +279,17 @@ class SparseRows(_OneMatrix):
         return np.concatenate([out, h.sum(axis=1, keepdims=True)], 1) if self.intercept else out
 
     def _kernel_of(self, row):
+        if pieces := self._filled(self.n_columns):
+            dense = ((at, self._dense_columns(at)) for at in pieces)
+            return sum(rows._kernel_of(row[at]) for at, rows in dense)
         X, d = self.X, len(self.scale)
         scaled = row[:d] / self.scale**2
         left = sp.csr_array((X.data * scaled[X.indices], X.indices, X.indptr), X.shape)
         K = (left @ X.T).toarray()
         return K + row[d] if self.intercept else K
+
+    def _dense_columns(self, at):
+        return DenseRows(self.columns(np.arange(self.n_columns)[at])[0])
 
     def columns(self, positions):
         """Some columns, dense, ``(1, n_rows, n_positions)``."""

@@ -127,3 +127,16 @@ def test_moments_of_sparse_rows_take_less_memory_than_the_rows():
     want = DenseRows(X.toarray()).moments(weights)
     assert_allclose(mean, want[0], rtol=1e-12)
     assert_allclose(variance, want[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("density", [0.1, 0.6])
+@pytest.mark.parametrize("numbers", [1e6, 200])
+def test_squares_of_sparse_rows_are_those_of_dense_ones_however_full(monkeypatch, density, numbers):
+    monkeypatch.setattr("sk_qnbo.problems.rows._DENSE", numbers)
+    rng = np.random.default_rng(0)
+    X, scale = sparse.random(60, 40, density, format="csr", random_state=0), rng.uniform(1, 2, 40)
+    sparse_rows = SparseRows(X, scale, intercept=True)
+    dense = DenseRows(np.column_stack([X.toarray() / scale, np.ones(60)]))
+    h, inverse = rng.uniform(size=(3, 60)), rng.uniform(size=(2, 41))
+    assert_allclose(sparse_rows.gram(h), dense.gram(h), rtol=1e-12)
+    assert_allclose(sparse_rows.kernel(inverse), dense.kernel(inverse), rtol=1e-12)
