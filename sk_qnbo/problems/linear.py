@@ -60,7 +60,7 @@ class LinearProblem(BilevelProblem):
         self.shape = (data.n_stack, data.n_outputs, data.n_columns)
         self.n_lower = data.n_outputs * data.n_columns
         self.unit = float(data.train.sum(axis=1).max())
-        self._last_theta = None
+        self._last_theta, self._last_spectrum = None, (None, None)
         self._batches = {}
 
     @property
@@ -160,6 +160,38 @@ class LinearProblem(BilevelProblem):
     def fold_values(self, theta, w):
         """Validation loss of each fold, shape ``(n_stack,)``."""
         return self.data.valid_value(w)
+
+    # -- along one level ----------------------------------------------------------------------
+    def values_along(self, theta, q, values):
+        """For ridge, where coordinate q moves all penalties that are not zero alike.
+
+        From eigendecompositions, where these are the cheaper way (:meth:`_spectrum_at`).
+        """
+        alpha = self._alpha(theta)[:, 0]
+        if self.data.loss.name != "squared_error" or not self._alike(alpha, q):
+            return None
+        known, spectrum = self._last_spectrum
+        if known is None or not np.array_equal(known, alpha):
+            self._last_spectrum = alpha, self._spectrum_at(alpha)
+        spectrum = self._last_spectrum[1]
+        if spectrum is None:
+            return None
+        moved = values - self.center[q]
+        moved = np.minimum(moved, 0.0) if self.one_sided[q] else moved
+        own = self.precision[q] * (np.square(moved) - np.square(self._off_center(theta)[q]))
+        return spectrum.values(np.exp(values - theta[q])) + self.prior(theta) + 0.5 * own
+
+    def _alike(self, alpha, q):
+        """Whether coordinate q of theta moves all penalties alike that are not zero."""
+        alpha = alpha[:, : self.penalty.offset.shape[1]]
+        alike = (self.penalty.columns[q] == 1.0) | (alpha == 0.0)
+        if self.penalty.fixed is not None:
+            alike &= np.isnan(self.penalty.fixed) | (self.penalty.fixed == 0.0)
+        return bool(alike.all())
+
+    def _spectrum_at(self, alpha):
+        """What knows the upper value, without the prior, at all ``c alpha``; or None."""
+        return None
 
     # -- curvature ----------------------------------------------------------------------------
     def curvature_bound(self, theta):

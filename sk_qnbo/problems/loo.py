@@ -60,7 +60,7 @@ class LooProblem(LinearProblem):
         # one shift of all classes changes nothing: their contrasts say all
         self.basis = helmert(data.n_outputs).T if self.coupled else None
         check_size(self.rows.n_rows, self.rows.n_columns, self.block)
-        self._sides, self._last_spectrum = (None, None), (None, None)
+        self._sides = None, None
 
     @property
     def block(self):
@@ -191,36 +191,14 @@ class LooProblem(LinearProblem):
         return blocks if self.basis is None else self.basis.T @ blocks @ self.basis
 
     # -- along one level ----------------------------------------------------------------------
-    def values_along(self, theta, q, values):
-        """For ridge, where coordinate q moves all penalties that are not zero alike.
-
-        From one eigendecomposition (:class:`RidgeSpectrum`).
-        """
-        alpha, column = self._alpha(theta)[0, 0], self.penalty.columns[q]
-        alike = (column == 1.0) | (alpha[: self.penalty.offset.shape[1]] == 0.0)
-        if self.penalty.fixed is not None:
-            fixed = np.atleast_2d(self.penalty.fixed)[0]
-            alike &= np.isnan(fixed) | (fixed == 0.0)
-        if self.data.loss.name != "squared_error" or self.n_stack > 1 or not alike.all():
+    def _spectrum_at(self, alpha):
+        s, G = self.data.train, getattr(self.data, "G", None)
+        if self.n_stack > 1 or ((s <= 0) & (self.judge > 0)).any():
             return None
-        if ((self.data.train <= 0) & (self.judge > 0)).any():
-            return None
-        found = self._spectrum(alpha).values(np.exp(values - theta[q]), self.judge[0])
-        moved = values - self.center[q]
-        moved = np.minimum(moved, 0.0) if self.one_sided[q] else moved
-        own = self.precision[q] * (np.square(moved) - np.square(self._off_center(theta)[q]))
-        return found + self.prior(theta) + 0.5 * own
-
-    def _spectrum(self, alpha):
-        known, spectrum = self._last_spectrum
-        if known is None or not np.array_equal(known, alpha):
-            s, G = self.data.train, getattr(self.data, "G", None)
-            if G is None and self.rows.n_columns <= self.rows.n_rows:
-                G = self.rows.gram(s)
-            targets, G = self.data.loss.targets, None if G is None else G[0]
-            spectrum = RidgeSpectrum(self.rows, alpha, s[0], targets, G)
-            self._last_spectrum = alpha, spectrum
-        return spectrum
+        if G is None and self.rows.n_columns <= self.rows.n_rows:
+            G = self.rows.gram(s)
+        targets, G = self.data.loss.targets, None if G is None else G[0]
+        return RidgeSpectrum(self.rows, alpha[0], s[0], targets, self.judge[0], G)
 
 
 def check_size(n_rows, n_columns, block=1):

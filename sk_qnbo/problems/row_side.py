@@ -6,6 +6,7 @@ from scipy.linalg.lapack import dpstrf
 
 from .base import StartPlan
 from .data import RowData
+from .fold_spectrum import FoldSpectrum
 from .linear import MAX_KERNEL, MAX_WOODBURY, LinearProblem, coupling
 from .stacked_rows import StackRows
 
@@ -99,6 +100,10 @@ class RowSideProblem(LinearProblem):
 
     def fold_values(self, theta, w):
         return w.side.data.valid_value(w.inner)
+
+    def _spectrum_at(self, alpha):
+        inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)
+        return FoldSpectrum(self.data, inverse, self.free)
 
     # -- curvature ----------------------------------------------------------------------------
     def curvature_bound(self, theta):

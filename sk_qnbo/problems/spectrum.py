@@ -30,11 +30,14 @@ class RidgeSpectrum:
     weights : ndarray of shape (n_rows,)
         A row without weight has no part, and is not judged.
     targets : ndarray of shape (n_targets, n_rows)
+    judge : ndarray of shape (n_rows,)
+        Weights of the left-out errors.
     G : ndarray of shape (D, D) or None
         ``X' diag(weights) X``, where it is known: the smaller side then.
     """
 
-    def __init__(self, rows, alpha, weights, targets, G=None):
+    def __init__(self, rows, alpha, weights, targets, judge, G=None):
+        self.judge = judge
         self.root = np.sqrt(weights)
         self.share = np.where(weights > 0, 1.0 / np.where(weights > 0, weights, 1.0), 0.0)
         Y = self.root[:, None] * targets.T
@@ -52,13 +55,7 @@ class RidgeSpectrum:
 
     def _by_rows(self, rows, inverse, Q, _):
         K = self.root[:, None] * rows.kernel(inverse[None])[0] * self.root
-        K = K - Q @ (Q.T @ K)
-        K = K - (K @ Q) @ Q.T
-        # the free directions are lifted above all others, and left out
-        K = K + (2.0 * np.trace(K) + 1.0) * (Q @ Q.T)
-        sigma, U = np.linalg.eigh(0.5 * (K + K.T))
-        kept = len(sigma) - Q.shape[1]
-        return U[:, :kept], np.maximum(sigma[:kept], 0.0)
+        return eigen_across(K, Q)
 
     def _by_columns(self, rows, inverse, Q, G):
         used, shrink = inverse > 0, np.sqrt(inverse)
@@ -74,18 +71,31 @@ class RidgeSpectrum:
         U = self.root[:, None] * rows.predict(wide.T[None])[0].T
         return U - Q @ (B @ wide), sigma
 
-    def values(self, factors, judge):
-        """Half the mean squared left-out error at ``factors[l] * alpha``, row weights ``judge``."""
+    def values(self, factors):
+        """Half the mean squared left-out error at ``factors[l] * alpha``, ``(n_factors,)``."""
         each = max(int(_TABLE // self.rest.size), 1)
         parts = [factors[i : i + each] for i in range(0, len(factors), each)]
-        return np.concatenate([self._values(c, judge) for c in parts])
+        return np.concatenate([self._values(c) for c in parts])
 
-    def _values(self, factors, judge):
+    def _values(self, factors):
         kept = factors / (self.sigma[:, None] + factors)
         left = self.base[:, None] + self.squares @ kept
         error = sum(
             np.square(rest[:, None] + self.U @ (coef[:, None] * kept))
             for rest, coef in zip(self.rest.T, self.coef.T, strict=True)
         )
-        values = 0.5 * (judge * self.share) @ (error / np.square(left))
-        return np.where(left[judge > 0].min(axis=0) > DROWNED, values, np.inf)
+        values = 0.5 * (self.judge * self.share) @ (error / np.square(left))
+        return np.where(left[self.judge > 0].min(axis=0) > DROWNED, values, np.inf)
+
+
+def eigen_across(K, Q):
+    """Eigenvectors and eigenvalues of ``K (n, n)`` across the columns of Q, which are orthonormal.
+
+    Those directions are lifted above all others, and left out.
+    """
+    K = K - Q @ (Q.T @ K)
+    K = K - (K @ Q) @ Q.T
+    K = K + (2.0 * np.trace(K) + 1.0) * (Q @ Q.T)
+    sigma, U = np.linalg.eigh(0.5 * (K + K.T))
+    kept = len(sigma) - Q.shape[1]
+    return U[:, :kept], np.maximum(sigma[:kept], 0.0)

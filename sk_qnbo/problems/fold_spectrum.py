@@ -1,0 +1,62 @@
+"""Validation losses of ridge regression along one common level of the penalties."""
+
+import numpy as np
+
+from .spectrum import eigen_across
+
+
+class FoldSpectrum:
+    """Mean validation loss at all penalties ``c alpha``, from one eigendecomposition a fold.
+
+    With S the weights of a fold's training rows, ``A = S^1/2 X diag(alpha)^-1 X' S^1/2`` on the
+    penalised columns and P the projection away from the free columns F of ``S^1/2 X``, the weighted
+    residual over c is ``a = U diag(1 / (sigma + c)) U' S^1/2 y`` with ``P A P = U diag(sigma) U'``.
+    Predictions of rows V follow from it::
+
+        z_V = X_V diag(alpha)^-1 X' S^1/2 a + F_V gamma,    gamma = F^+ (S^1/2 y - A a)
+
+    Parameters
+    ----------
+    data : RowData
+        With the squared loss.
+    inverse : ndarray of shape (n_folds, n_columns)
+        Inverse penalties, zero for free columns.
+    free : ndarray of int
+        Positions of those.
+    """
+
+    def __init__(self, data, inverse, free):
+        columns = np.broadcast_to(
+            data.rows.columns(free), (data.n_stack, data.rows.n_rows, len(free))
+        )
+        parts = data.rows.kernel(inverse), columns, data.train, data.valid
+        self.folds = [_Fold(*part, data.loss.targets) for part in zip(*parts, strict=True)]
+
+    def values(self, factors):
+        """Mean validation loss of the folds at ``factors[l] * alpha``, ``(n_factors,)``."""
+        return np.mean([fold.values(factors) for fold in self.folds], axis=0)
+
+
+class _Fold:
+    """One fold's validation loss: ``K (n, n)``, free columns ``(n, n_free)``, weights of rows."""
+
+    def __init__(self, K, columns, train, valid, targets):
+        fit, judged = np.flatnonzero(train > 0), np.flatnonzero(valid > 0)
+        root = np.sqrt(train[fit])
+        F, Y = root[:, None] * columns[fit], root[:, None] * targets[:, fit].T
+        A = root[:, None] * K[np.ix_(fit, fit)] * root
+        U, self.sigma = eigen_across(A, np.linalg.qr(F)[0])
+        # what is no more than rounding has no part in predictions either
+        U *= self.sigma > len(A) * np.finfo(float).eps * self.sigma.max(initial=0.0)
+        self.coef, back = U.T @ Y, columns[judged] @ np.linalg.pinv(F)
+        self.images = K[np.ix_(judged, fit)] @ (root[:, None] * U) - back @ (A @ U)
+        self.rest = back @ Y - targets[:, judged].T
+        self.weights = valid[judged]
+
+    def values(self, factors):
+        parts = 1.0 / (self.sigma[:, None] + factors)
+        errors = (
+            rest[:, None] + self.images @ (coef[:, None] * parts)
+            for rest, coef in zip(self.rest.T, self.coef.T, strict=True)
+        )
+        return 0.5 * self.weights @ sum(np.square(error) for error in errors)
