@@ -238,6 +238,8 @@ _FEW_COLUMNS = 64
 # multiplications up to which a kernel for every fold is cheaper than the steps it saves; beyond,
 # up to _MAX_PRECISE, it buys digits; ridge, solved in one step, up to MAX_KERNEL
 _MAX_CHEAP, _MAX_PRECISE = 1.5e8, 5e8
+# steps in row space that a start with kernels saves
+_STEPS_SAVED = 15
 
 
 def row_side_pays(data, fixed, intercept, precise=True):
@@ -257,4 +259,8 @@ def row_side_pays(data, fixed, intercept, precise=True):
     few = len(free_columns(fixed, d - intercept, intercept)) <= MAX_FREE
     limit = _MAX_PRECISE if precise else _MAX_CHEAP
     cheap = work <= (MAX_KERNEL if data.loss.name == "squared_error" else limit)
+    # a kernel serves all classes, where steps without one have a product for each
+    C = data.n_outputs
+    start, step = n * (data.rows.size + C * n * n / 3), 2 * C * data.rows.size
+    cheap = cheap or (C > 1 and start <= _STEPS_SAVED * step)
     return few and max(n, _FEW_COLUMNS) < d and n <= MAX_WOODBURY and cheap

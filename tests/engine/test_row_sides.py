@@ -14,7 +14,15 @@ from sk_qnbo._folds import PenaltySpec
 from sk_qnbo._sources import PlainSource, RowWeights
 from sk_qnbo._stack import Stack
 from sk_qnbo.methods import METHODS, QNBO
-from sk_qnbo.problems import RowSideProblem, RowSpaceProblem, row_side_pays, row_space_pays
+from sk_qnbo.problems import (
+    LOSSES,
+    RowSideProblem,
+    RowSpaceProblem,
+    linear_data,
+    row_side_pays,
+    row_space_pays,
+)
+from sk_qnbo.problems.rows import rows_of
 
 SHARP = QNBO(tol=1e-10, adjoint_tol=1e-8, n_refine=400, max_iter=2000)
 SETTINGS = {
@@ -121,6 +129,17 @@ def test_few_columns_stay_on_their_own_side():
     assert row_space_pays(wide.data, None, True)
     # many unpenalised columns are more than pairs can bear
     assert not row_space_pays(wide.data, np.where(np.arange(66) < 10, 0.0, np.nan), True)
+
+
+@pytest.mark.parametrize(
+    ("classes", "n", "pays"), [(10, 120, True), (2, 120, False), (10, 400, False)]
+)
+def test_a_kernel_serves_all_classes(classes, n, pays):
+    """It pays where products for all of them, step by step, soon cost more than it does."""
+    codes, weights = np.arange(n) % classes, np.ones((5, n))
+    loss = LOSSES["softmax"](np.eye(classes)[codes].T)
+    data = linear_data(rows_of(np.ones((n, 2500))), loss, weights, weights)
+    assert row_side_pays(data, None, True, precise=False) == pays
 
 
 @pytest.mark.parametrize("name", ["binary", "softmax"])
