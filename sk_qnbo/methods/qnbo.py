@@ -20,7 +20,7 @@ import numpy as np
 
 from ..curvature import CURVATURES, STARTS
 from ..curvature.base import dot
-from ..solvers.line_search import backtrack, unit_step
+from ..solvers.line_search import MAX_HALVINGS, backtrack, unit_step
 from ..solvers.linear_systems import REFINEMENTS
 from ..solvers.quasi_newton import Patience, quasi_newton
 from .base import Estimate, Method
@@ -35,6 +35,8 @@ _OWED_WIDE = 3e-2
 _SHARPER, _SHARPEST = 4, 0.01
 # residual beyond which there is but rounding to follow
 _ROUNDING = 1e-10
+# start matrices that are not the whole Hessian, however much is asked of them
+_PARTIAL = ("diagonal", "identity")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class QNBO(Method):
         Overrules the problem's plan for the start matrix, by a name in ``STARTS``; the paper's is
         a multiple of the identity, "identity".
     exact : bool
-        The whole Hessian as start matrix, built anew at every step.
+        The whole Hessian as start matrix, built anew at every step, where the problem has it.
     share : bool
         Whether pairs and start matrix outlive a theta; in algorithm 2 they do not.
     max_iter : int
@@ -121,9 +123,12 @@ class QNBO(Method):
 
     @property
     def cost(self):
-        """Of the lower level only its iterations are bounded: line searches come on top."""
+        """At most: a fit ends, and refinement, where their tolerances are met."""
         products = np.inf if self.refine_growth else max(self.n_refine, 1)
-        return {"hvp": _SHARPER * products, "upper": _SHARPER, "cross": 1}
+        # a fit that begins anew looks at its gradient once more, which it does at most every step
+        lower = {"lower": 2 * self.max_iter + 2, "lower_value": MAX_HALVINGS * self.max_iter}
+        each = {"hvp": products, "upper": 1} | lower
+        return {name: _SHARPER * n for name, n in each.items()} | {"cross": 1}
 
     def start(self, problem, theta, seed=0, w=None):
         return QNBOMemory(problem.at(problem.initial() if w is None else w))
@@ -207,7 +212,7 @@ class QNBO(Method):
         plan = problem.start_plan
         if self.n_pairs is None:  # a start built anew would cost the pairs
             plan = replace(plan, patience=max(self.max_iter, 1))
-        if self.exact:
+        if self.exact and plan.kind not in _PARTIAL:
             plan = replace(plan, shared=False, patience=1, full=True)
         return plan if self.start_kind is None else replace(plan, kind=self.start_kind)
 
@@ -215,7 +220,7 @@ class QNBO(Method):
         known = problem.diagonal(theta)
         factor = start.factor(0.0 * problem.initial() if known is None else known)
         known = 0.0 if known is None else known
-        limits = (0 if self.exact else self.n_pairs, self._plan(problem).max_pairs)
+        limits = (self.n_pairs, self._plan(problem).max_pairs)
         limit = min((n for n in limits if n is not None), default=None)
         empty = CURVATURES[self.formula](factor, known, limit=limit)
         return replace(empty, pairs=pairs).at(factor, known)

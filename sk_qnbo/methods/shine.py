@@ -27,7 +27,7 @@ class ShineOPA(QNBO):
 
     every: int = 5
     n_refine: int = 0
-    accuracy: float = 1.0
+    accuracy: float = 0.5
 
     @property
     def cost(self):
@@ -53,7 +53,7 @@ class ShineRefine(QNBO):
 
     refinement: str = "cg"
     n_refine: int = 5
-    accuracy: float = 1.0
+    accuracy: float = 0.05
 
     def _adjoint(self, problem, theta, fit, b, memory, tol):
         return super()._adjoint(problem, theta, fit, b, replace(memory, u=None), tol)

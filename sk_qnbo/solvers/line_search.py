@@ -2,8 +2,10 @@
 
 import numpy as np
 
+MAX_HALVINGS = 40
 
-def backtrack(problem, theta, line, value, slope, max_halvings=40):
+
+def backtrack(problem, theta, line, value, slope, max_halvings=MAX_HALVINGS):
     """Halve each step until its lower value falls enough (Armijo, 1966).
 
     Parameters

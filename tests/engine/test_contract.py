@@ -44,6 +44,13 @@ def settled_gradient(method, problem, theta):
     return np.mean([one.gradient for one in seen[200:]], axis=0)
 
 
+def assert_leads_the_same_way(got, want):
+    """What methods of no declared accuracy must do all the same: no scale, no sign is free."""
+    length = np.linalg.norm(got) / np.linalg.norm(want)
+    assert got @ want > 0.5 * length * (want @ want)
+    assert 0.15 < length < 1.5
+
+
 @cache
 def referenced(name):
     case = made(**CASES[name])
@@ -74,7 +81,7 @@ def test_holding_theta_still_approaches_the_hypergradient(case, name):
     method = small(name)
     got = settled_gradient(method, problem, theta)
     assert relative_error(got, want) < method.accuracy
-    assert got @ want > 0.0
+    assert_leads_the_same_way(got, want)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -84,7 +91,7 @@ def test_the_same_on_a_problem_without_rows(name):
     got = settled_gradient(method, problem, theta)
     want = problem.hypergradient(theta)
     assert relative_error(got, want) < method.accuracy
-    assert got @ want > 0.0
+    assert_leads_the_same_way(got, want)
 
 
 # Random directions: the error falls like the root of upper variables over estimates, 60 over 200.
@@ -93,6 +100,8 @@ FEW_DIRECTIONS = {"pzobo", "pzobo-s"}
 SLOW = {"saba", "ma-saba", "nsbo-saga", "ma-nsbo-saga"}
 # The fit's matrix stands for the Hessian's inverse, from a diagonal: as bad as it comes.
 UNREFINED = {"shine"}
+# No problem excuses more.
+EASED = 0.1
 
 
 def promised(name, problem):
@@ -102,7 +111,8 @@ def promised(name, problem):
         return 0.8
     # quasi-Newton methods stop at a tolerance, which the problem may multiply
     slack = problem.start_plan.slack if isinstance(method, QNBO) and method.tol_decay == 1 else 1.0
-    return method.accuracy * max(slack, 3.0 if name in SLOW else 1.0)
+    eased = min(method.accuracy * slack, EASED) if slack > 1 else 0.0
+    return max(eased, method.accuracy * (3.0 if name in SLOW else 1.0))
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name not in UNREFINED])
@@ -111,7 +121,7 @@ def test_the_same_where_theta_weighs_rows_or_embeds_them(case, name):
     problem, theta, want = tasked(case)
     got = settled_gradient(small(name), problem, theta)
     assert relative_error(got, want) < promised(name, problem)
-    assert got @ want > 0.0
+    assert_leads_the_same_way(got, want)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -151,14 +161,33 @@ def test_an_estimate_is_a_function_of_the_seed(name):
     assert np.array_equal(one, other) == (not method.noisy)
 
 
+class AllAlike:
+    """A problem of which every batch is the whole."""
+
+    def __init__(self, problem):
+        self.problem = problem
+
+    def __getattr__(self, name):
+        return getattr(self.problem, name)
+
+    def batch(self, part, n_parts):
+        return self.problem
+
+
+# They go on from what earlier estimates saw of another batch, or draw directions besides.
+REMEMBERING = {"saba", "ma-saba", "nsbo-saga", "ma-nsbo-saga", "pzobo-s"}
+
+
 @pytest.mark.parametrize("name", STOCHASTIC)
-def test_a_full_batch_is_the_deterministic_method(name):
+def test_where_all_batches_are_the_whole_it_is_the_deterministic_method(name):
     problem, theta, _ = referenced("softmax")
-    plain = replace(METHODS[name], batch_size=None)
-    full = replace(plain, batch_size=problem.n_terms)
-    a, b = (held_still(method, problem, theta, 3)[-1] for method in (plain, full))
-    assert_array_equal(a.gradient, b.gradient)
-    assert a.value == b.value
+    plain, drawn, alike = replace(METHODS[name], batch_size=None), small(name), AllAlike(problem)
+    if name in REMEMBERING:
+        drawn, alike = replace(plain, batch_size=problem.n_terms), problem
+    a = held_still(plain, problem, theta, 3)[-1]
+    b = held_still(drawn, alike, theta, 3)[-1]
+    assert_allclose(b.gradient, a.gradient, rtol=1e-9, atol=1e-12)
+    assert b.value == pytest.approx(a.value, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -208,7 +237,7 @@ def test_calls_stay_within_the_declared_cost_where_nothing_is_accurate_enough(na
         counted.calls.clear()
         memory = method.estimate(counted, theta, memory).memory
         most = {oracle: max(n, most.get(oracle, 0)) for oracle, n in counted.calls.items()}
-    assert all(most[oracle] <= n for oracle, n in method.cost.items()), most
+    assert all(most.get(oracle, 0) <= n for oracle, n in method.cost.items()), most
     # a declaration far above what the worst case takes would hold anything
     assert name != "qnbo-bfgs" or most["upper"] == method.cost["upper"], most
 

@@ -13,13 +13,14 @@ from engine.references import (
     made,
     relative_error,
 )
+from engine.test_more_problems import cleaning, few_shot, theta_for
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sk_qnbo.curvature import BFGS, SR1, STARTS
 from sk_qnbo.curvature.base import dot
 from sk_qnbo.methods import METHODS, QNBO, ShineOPA
 from sk_qnbo.methods.qnbo import QNBOMemory
-from sk_qnbo.problems import CountedProblem, DataCleaning
+from sk_qnbo.problems import CountedProblem, DataCleaning, Quadratic
 from sk_qnbo.problems.base import BilevelProblem
 from sk_qnbo.solvers.linear_systems import REFINEMENTS, refine_by_steps
 
@@ -294,3 +295,22 @@ def test_batches_do_not_bias_a_theta_that_weighs_their_rows(name):
         memory, total = seen.memory, total + (k >= 100) * seen.gradient
     most = 0.12 if name != "nsbo-saga" else 0.002
     assert np.linalg.norm(total / 1400 - want) < most * np.linalg.norm(want)
+
+
+WITH_A_DIAGONAL = {
+    "quadratic": lambda: Quadratic.made(condition=1000.0, n_stack=2),
+    "cleaning": lambda: cleaning()[0],
+    "few-shot": few_shot,
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_DIAGONAL)
+def test_exact_is_exact_where_a_diagonal_is_all_there_is_to_start_from(name):
+    problem, exact = WITH_A_DIAGONAL[name](), METHODS["exact"]
+    theta, sharp = theta_for(problem), QNBO(tol=1e-11, adjoint_tol=1e-10, n_refine=900)
+    if name == "quadratic":
+        want = problem.hypergradient(theta)
+    else:
+        want = sharp.estimate(problem, theta, sharp.start(problem, theta)).gradient
+    got = exact.estimate(problem, theta, exact.start(problem, theta)).gradient
+    assert relative_error(got, want) < exact.accuracy
