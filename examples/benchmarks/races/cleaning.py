@@ -71,7 +71,7 @@ RACES = tuple(
         METHODS,
         seconds=5.0,
         seeds=10,
-        n_judged=6,
+        n_judged=9,
         tol=3e-5,
         shown="accuracy",
     )

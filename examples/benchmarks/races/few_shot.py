@@ -70,7 +70,7 @@ RACES = (
         seconds=8.0,
         tol=3e-5,
         seeds=10,
-        n_judged=8,
+        n_judged=10,
         shown="accuracy",
         score="accuracy",
     ),

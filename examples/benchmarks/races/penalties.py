@@ -1,5 +1,6 @@
 """Races on penalties of linear models: text, one shared weight, ijcnn1, covtype."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler, normalize
 
+from sk_qnbo import METHODS
 from sk_qnbo.problems import HeldOut, LogLinearPenalty
 
 from .runner import Arena, Race
@@ -165,8 +167,21 @@ EVERYONE = tuple(
     "exact shine-opa shine-refine jacobian-free aid-neumann amigo-cg itd ma-soba pzobo pzobo-s "
     "nbo-cg bome f3sa bamm-nbo".split()
 )
+# what momentum does shows beside the same method with the same upper step
+WITHOUT_ADAM = {
+    f"{name}, descent": replace(METHODS[name], upper="descent") for name in ("saba", "nsbo-saga")
+}
+HOAGS_STEP = "hoag, its own step"
 RACES = (
-    Race("ijcnn1", "ijcnn1, a penalty a feature", ijcnn1, FIELD, seconds=6.0, seeds=10),
+    Race(
+        "ijcnn1",
+        "ijcnn1, a penalty a feature",
+        ijcnn1,
+        (*FIELD, *WITHOUT_ADAM),
+        seconds=6.0,
+        seeds=10,
+        settings=WITHOUT_ADAM,
+    ),
     Race(
         "covtype",
         "covtype, a penalty a class",
@@ -181,10 +196,11 @@ RACES = (
         "shared",
         "20 newsgroups in two classes, one penalty",
         shared_weight,
-        tuple("qnbo-bfgs qnbo-amortised hoag shine shine-refine".split()),
+        ("qnbo-bfgs", "qnbo-amortised", "hoag", HOAGS_STEP, "shine", "shine-refine"),
         seconds=4.0,
         seeds=10,
-        n_judged=5,
+        n_judged=8,
+        settings={HOAGS_STEP: replace(METHODS["hoag"], upper="hoag")},
         tol=1e-3,
         shown="test loss",
     ),
@@ -197,7 +213,6 @@ RACES = (
         seeds=10,
         n_judged=9,
         tol=3e-3,
-        upper_factors=(1.0, 10.0),
         trial_share=0.4,
         shown="test loss",
     ),

@@ -16,6 +16,11 @@ NEAR = 0.01  # to be within this of the best judged score is to have arrived
 WORK = ("seconds", "gradients", "hessian products", "products")
 FLOOR = 1e-4  # of the gap that is drawn
 N_DRAWN = 16  # methods in one picture
+AXES = {
+    "seconds": "CPU seconds",
+    "work": "gradients + products H v",
+    "products": "products with X",
+}
 
 
 # Scores of a run: the judged loss, or another number where more is better.
@@ -40,11 +45,15 @@ def targets(race, records):
 
 
 def arrival(race, run, target):
-    """Work until the run first arrived; infinite where it never did."""
-    there = np.flatnonzero(scores(race, run) <= target)
-    if not len(there):
+    """Work until the run arrived for good; infinite where its end is beyond.
+
+    Who merely passes through has not arrived: nobody could tell it to stop there.
+    """
+    beyond = np.flatnonzero(~(scores(race, run) <= target))
+    first = beyond[-1] + 1 if len(beyond) else 0
+    if first == len(run["moments"]):
         return dict.fromkeys(WORK, np.inf)
-    return {name: run["moments"][there[0]][name] for name in WORK}
+    return {name: run["moments"][first][name] for name in WORK}
 
 
 def table(race, records):
@@ -61,6 +70,7 @@ def table(race, records):
             row[name] = _short(np.nanmedian(values))
         arrived = [arrival(race, run, goal[run["seed"]][1]) for run in runs]
         median = {name: float(np.median([a[name] for a in arrived])) for name in WORK}
+        row["arrived"] = f"{sum(np.isfinite(a['seconds']) for a in arrived)} of {len(runs)}"
         row |= {f"{SHORT[name]} to 1 %": _short(median[name]) for name in WORK}
         row["_key"] = (median["seconds"], np.median([scores(race, run)[-1] for run in runs]))
         rows.append(row)
@@ -96,6 +106,15 @@ def markdown(rows):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def rules(race):
+    """How long, how often, and what steps were tried."""
+    factors = ", ".join(f"{factor:g}" for factor in race.upper_factors)
+    return (
+        f"{race.seconds:g} CPU seconds, {race.seeds} seeds, {race.n_judged} moments judged; upper "
+        f"steps times {factors}, each tried for {race.trial_share:.0%} of the time."
+    )
+
+
 def told(records):
     """What the arenas told besides, medians over the seeds, one line."""
     found = pd.DataFrame([run["told"] for run in records if run.get("told")]).median()
@@ -118,7 +137,7 @@ def drawn(rows, records):
 def draw(race, records, path):
     """The gap to the best over CPU seconds and over work; what is shown besides."""
     goal = targets(race, records)
-    panels = ["seconds", "work"] + (["shown"] if race.shown else [])
+    panels = list(AXES) + (["shown"] if race.shown else [])
     _, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4.2))
     styles = _styles(dict.fromkeys(run["method"] for run in records))
     for panel, axis in zip(panels, axes, strict=True):
@@ -127,9 +146,7 @@ def draw(race, records, path):
             x, low, middle, high = _course(race, runs, goal, panel)
             axis.plot(x, middle, label=method, **style)
             axis.fill_between(x, low, high, color=style["color"], alpha=0.12, linewidth=0)
-        axis.set(
-            xscale="log", xlabel="CPU seconds" if panel != "work" else "gradients + products H v"
-        )
+        axis.set(xscale="log", xlabel=AXES.get(panel, AXES["seconds"]))
         axis.xaxis.set_minor_formatter(NullFormatter())
         if panel == "shown":
             axis.set(title=f"{race.shown}, judged")
@@ -168,7 +185,7 @@ def _course(race, runs, goal, panel):
         if panel == "work":
             x = np.array([m["gradients"] + m["hessian products"] for m in moments])
         else:
-            x = np.array([m["seconds"] for m in moments])
+            x = np.array([m["products" if panel == "products" else "seconds"] for m in moments])
         if panel == "shown":
             y = np.array([m.get(race.shown, np.nan) for m in moments], dtype=float)
         else:
@@ -236,7 +253,7 @@ def quadratic_tables(records):
 
 
 def summary(races, tables):
-    """Ranks of every method, a column an experiment."""
+    """Ranks of every method, a column an experiment; who ran in more of them stands first."""
     ranks = {}
     for race in races:
         for row in tables.get(race.name, []):
@@ -245,7 +262,9 @@ def summary(races, tables):
             ranks.setdefault(row["method"], {})[race.name] = mark
     names = [race.name for race in races if race.name in tables]
     rows = [{"method": m, **{n: r.get(n, "") for n in names}} for m, r in ranks.items()]
-    return markdown(sorted(rows, key=lambda row: _mean_rank(row, tables))) if rows else ""
+    rows = [{"method": r["method"], "races": sum(bool(r[n]) for n in names), **r} for r in rows]
+    rows.sort(key=lambda row: (-row["races"], _mean_rank(row, tables)))
+    return markdown(rows) if rows else ""
 
 
 def _mean_rank(row, tables):
@@ -268,7 +287,8 @@ def report(folder, races, with_quadratic):
         tables[race.name] = table(race, records)
         some = drawn(tables[race.name], records)
         draw(race, some, folder / f"bilevel_{race.name}.png")
-        parts += [f"## {race.name}: {race.title}", markdown(tables[race.name]), told(records)]
+        parts += [f"## {race.name}: {race.title}", rules(race), markdown(tables[race.name])]
+        parts.append(told(records))
     parts = ["# Ranks: CPU seconds to 1 % of the best", summary(races, tables), *parts]
     text = "\n\n".join(part for part in parts if part) + "\n"
     (folder / "bilevel.md").write_text(text)

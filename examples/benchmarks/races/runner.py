@@ -82,7 +82,7 @@ class Race:
     tol: float = 1e-5
     settings: dict = field(default_factory=dict)
     shown: str = ""
-    upper_factors: tuple = (0.1, 1.0, 10.0, 100.0)
+    upper_factors: tuple = (0.01, 0.1, 1.0, 10.0, 100.0)
     trial_share: float = 0.15
     score: str = "loss"
 
