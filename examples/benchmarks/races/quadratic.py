@@ -10,12 +10,19 @@ from sk_qnbo.problems import HeldOut, Quadratic
 from .penalties import per_feature
 
 CONDITIONS, BUDGETS = (10.0, 100.0, 1000.0, 10000.0), (0, 2, 5, 10, 20, 40, 80)
-# Readings of the paper's subroutine B; all learn from the fit's last 30 pairs. A budget of 0 is
-# SHINE, which is the same for all of one formula.
+# Readings of the paper's subroutine B; all but one learn from the fit's last 30 pairs. A budget of 0
+# is SHINE then, which is the same for all of one formula.
 READINGS = {
     "BFGS, along the estimate": {"refinement": "direction"},
     "BFGS, exact steps": {"refinement": "steps"},
+    "BFGS, unit steps": {"refinement": "unit steps"},
+    "BFGS, exact steps from the identity": {
+        "refinement": "steps",
+        "start_kind": "identity",
+        "adjoint_from_fit": False,
+    },
     "SR1, along the estimate": {"refinement": "direction", "formula": "sr1"},
+    "SR1, exact steps": {"refinement": "steps", "formula": "sr1"},
     "conjugate gradients": {"refinement": "cg"},
 }
 DISTANCES = np.geomspace(1e-3, 1.0, 10)
@@ -23,7 +30,7 @@ DISTANCES = np.geomspace(1e-3, 1.0, 10)
 
 def records(quick):
     """Errors by condition, reading and budget; then errors by distance from the solution."""
-    seeds, n = (1, 20) if quick else (3, 100)
+    seeds, n = (1, 20) if quick else (10, 100)
     for seed in range(seeds):
         for condition in CONDITIONS[: 2 if quick else None]:
             problem = Quadratic.made(condition, n_lower=n, n_upper=10, seed=seed)

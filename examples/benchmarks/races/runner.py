@@ -184,7 +184,7 @@ def chosen(race, arena, name, seconds):
     """The settings a method of fixed steps does best with in short trials, and how they ended."""
     method = race.method(name)
     step = UPPER_STEPS[method.upper]
-    if isinstance(step, UpperLBFGS):  # its line search finds the length
+    if not hasattr(step, "step"):  # its line search finds the length, or it adapts
         return method, step, {}
     tried = []
     lower_steps = REL_STEPS if method.noisy and hasattr(method, "rel_step") else (1.0,)
