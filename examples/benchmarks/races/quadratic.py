@@ -10,8 +10,8 @@ from sk_qnbo.problems import HeldOut, Quadratic
 from .penalties import per_feature
 
 CONDITIONS, BUDGETS = (10.0, 100.0, 1000.0, 10000.0), (0, 2, 5, 10, 20, 40, 80)
-# Readings of the paper's subroutine B; all but one learn from the fit's last 30 pairs. A budget of 0
-# is SHINE then, which is the same for all of one formula.
+# Readings of the paper's subroutine B; all but one learn from the fit's last 30 pairs. A budget of
+# 0 is SHINE then, which is the same for all of one formula.
 READINGS = {
     "BFGS, along the estimate": {"refinement": "direction"},
     "BFGS, exact steps": {"refinement": "steps"},
