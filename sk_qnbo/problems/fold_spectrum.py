@@ -19,17 +19,17 @@ class FoldSpectrum:
     ----------
     data : RowData
         With the squared loss.
-    inverse : ndarray of shape (n_folds, n_columns)
+    inverse : ndarray of shape (1 or n_folds, n_columns)
         Inverse penalties, zero for free columns.
     free : ndarray of int
         Positions of those.
     """
 
     def __init__(self, data, inverse, free):
-        columns = np.broadcast_to(
-            data.rows.columns(free), (data.n_stack, data.rows.n_rows, len(free))
-        )
-        parts = data.rows.kernel(inverse), columns, data.train, data.valid
+        both = data.rows.kernel(inverse), data.rows.columns(free)
+        # where the folds share rows and penalties there is one of each
+        K, columns = (np.broadcast_to(part, (data.n_stack, *part.shape[1:])) for part in both)
+        parts = K, columns, data.train, data.valid
         self.folds = [_Fold(*part, data.loss.targets) for part in zip(*parts, strict=True)]
 
     def values(self, factors):

@@ -7,7 +7,8 @@ import pytest
 from engine.references import central_differences, dense_value, made, relative_error
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import cross_val_score
 
 from sk_qnbo import QNBOSearchCV
 from sk_qnbo._folds import PenaltySpec
@@ -282,3 +283,19 @@ def test_values_along_bear_rows_of_weight_zero_and_rows_given_twice():
     got = problem.values_along(case.theta, 0, case.theta[:1])
     want = SHARP.estimate(problem, case.theta, SHARP.start(problem, case.theta)).value
     assert_allclose(got, want, rtol=1e-7)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_where_ridge_wants_next_to_no_penalty_its_level_stays_where_fits_have_their_digits(
+    intercept,
+):
+    """Down from 1e-3 all levels were alike; at the lowest the fits' residuals were 1e-4."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 300)) * np.exp(rng.standard_normal(300))
+    y = X[:, :5].sum(axis=1) + rng.standard_normal(80)
+    model = Ridge(fit_intercept=intercept)
+    search = QNBOSearchCV(model, penalty="shared", scale=0, shrinkage=np.inf).fit(X, y)
+    assert 1e-5 < search.alpha_[0] < 1e-2
+    model.set_params(alpha=search.alpha_[0])
+    scores = cross_val_score(model, X, y, scoring="neg_mean_squared_error")
+    assert_allclose(search.best_score_, scores.mean(), rtol=1e-7)
