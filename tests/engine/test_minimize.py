@@ -69,7 +69,8 @@ def test_the_minimum_is_the_closed_form(method, folds, knows_diagonal):
     problem = Shrinkage(folds, knows_diagonal=knows_diagonal)
     result = minimize_bilevel(problem, np.zeros(4), method=method, tol=1e-9, max_iter=200)
     want = problem.value(problem.best())
-    assert result.converged or METHODS[method].accuracy == 1.0, result.message
+    # who may be half off cannot know when it is there
+    assert result.converged or METHODS[method].accuracy >= 0.5, result.message
     assert result.value - want < 1e-5
     if METHODS[method].accuracy <= 1e-3:
         assert_allclose(result.theta, problem.best(), atol=2e-2)
