@@ -325,7 +325,7 @@ class SparseRows(_OneMatrix):
         step = max(1, int(_CELLS * self.n_rows / max(self.X.nnz, 1)))
         for first in range(0, self.n_rows, step):
             part = self.X[first : first + step].tocoo()
-            yield first + part.coords[0], part.coords[1], part.data
+            yield first + part.row, part.col, part.data
 
 
 def rows_of(X):
