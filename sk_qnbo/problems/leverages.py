@@ -129,7 +129,7 @@ class KernelSide:
 
     def _far_larger(self):
         """Columns whose part of K is so much larger that the others would drown in its rounding."""
-        size = self.inverse * self.rows.squares(np.ones((1, self.rows.n_rows)))[0]
+        size = self.inverse * self.rows.column_squares
         far = size > _FAR * np.median(size)
         return far & (far.sum() <= _FEW)
 

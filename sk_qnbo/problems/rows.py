@@ -72,6 +72,11 @@ class _OneMatrix:
         self._count(int(np.count_nonzero(h) / self.n_rows * self.n_columns))
         return self._grams(h)
 
+    @cached_property
+    def column_squares(self):
+        """Sum of the squares of each column, ``(n_columns,)``."""
+        return self.squares(np.ones((1, self.n_rows)))[0]
+
     def squares(self, h):
         """``sum_i h_i x_ij^2`` for each row of ``h (n_blocks, n_rows)``."""
         self._count(len(h))
@@ -87,7 +92,7 @@ class _OneMatrix:
         factor = _ratio(inverse, last)
         if factor is None:
             self._count(len(inverse) * self.n_rows)
-            answer, factor = np.stack([self._kernel_of(row) for row in inverse]), 1.0
+            answer, factor = self._kernels(inverse), 1.0
             self._kernel = inverse, answer
         return answer if factor == 1.0 else factor * answer
 
@@ -139,9 +144,9 @@ class DenseRows(_OneMatrix):
     def _squares(self, h):
         return sum(h[:, i] @ np.square(self.X[i]) for i in _pieces(self.n_rows, self.n_columns))
 
-    def _kernel_of(self, row):
-        S = self.X * np.sqrt(row)
-        return S @ S.T
+    def _kernels(self, inverse):
+        scaled = (self.X * np.sqrt(row) for row in inverse)
+        return np.stack([S @ S.T for S in scaled])
 
     def columns(self, positions):
         """Some columns, ``(1, n_rows, n_positions)``."""
@@ -278,18 +283,19 @@ class SparseRows(_OneMatrix):
         out = (square.T @ h.T).T / self.scale**2
         return np.concatenate([out, h.sum(axis=1, keepdims=True)], 1) if self.intercept else out
 
-    def _kernel_of(self, row):
+    def _kernels(self, inverse):
         if pieces := self._filled(self.n_columns):
-            dense = ((at, self._dense_columns(at)) for at in pieces)
-            return sum(rows._kernel_of(row[at]) for at, rows in dense)
+            places = np.arange(self.n_columns)
+            dense = ((at, DenseRows(self.columns(places[at])[0])) for at in pieces)
+            return sum(rows._kernels(inverse[:, at]) for at, rows in dense)
+        return np.stack([self._kernel_of(row) for row in inverse])
+
+    def _kernel_of(self, row):
         X, d = self.X, len(self.scale)
         scaled = row[:d] / self.scale**2
         left = sp.csr_array((X.data * scaled[X.indices], X.indices, X.indptr), X.shape)
         K = (left @ X.T).toarray()
         return K + row[d] if self.intercept else K
-
-    def _dense_columns(self, at):
-        return DenseRows(self.columns(np.arange(self.n_columns)[at])[0])
 
     def columns(self, positions):
         """Some columns, dense, ``(1, n_rows, n_positions)``."""
