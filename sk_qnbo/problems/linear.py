@@ -167,19 +167,23 @@ class LinearProblem(BilevelProblem):
 
         From eigendecompositions, where these are the cheaper way (:meth:`_spectrum_at`).
         """
-        alpha = self._alpha(theta)[:, 0]
-        if self.data.loss.name != "squared_error" or not self._alike(alpha, q):
-            return None
-        known, spectrum = self._last_spectrum
-        if known is None or not np.array_equal(known, alpha):
-            self._last_spectrum = alpha, self._spectrum_at(alpha)
-        spectrum = self._last_spectrum[1]
+        spectrum = self._spectrum(theta, q) if self.data.loss.name == "squared_error" else None
         if spectrum is None:
             return None
         moved = values - self.center[q]
         moved = np.minimum(moved, 0.0) if self.one_sided[q] else moved
         own = self.precision[q] * (np.square(moved) - np.square(self._off_center(theta)[q]))
         return spectrum.values(np.exp(values - theta[q])) + self.prior(theta) + 0.5 * own
+
+    def _spectrum(self, theta, q):
+        alpha = self._compute_alpha(theta)[:, 0]  # not kept unless it serves: it is large
+        if not self._alike(alpha, q):
+            return None
+        known, spectrum = self._last_spectrum
+        if known is None or not np.array_equal(known, alpha):
+            spectrum = self._spectrum_at(alpha)
+            self._last_spectrum = (None, None) if spectrum is None else (alpha, spectrum)
+        return spectrum
 
     def _alike(self, alpha, q):
         """Whether coordinate q of theta moves all penalties alike that are not zero."""
