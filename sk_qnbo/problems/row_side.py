@@ -257,10 +257,15 @@ def row_side_pays(data, fixed, intercept, precise=True):
     n, d = data.rows.n_rows, data.n_columns
     work = data.n_stack * n * (data.rows.size + n * n)
     few = len(free_columns(fixed, d - intercept, intercept)) <= MAX_FREE
-    limit = _MAX_PRECISE if precise else _MAX_CHEAP
-    cheap = work <= (MAX_KERNEL if data.loss.name == "squared_error" else limit)
-    # a kernel serves all classes, where steps without one have a product for each
-    C = data.n_outputs
-    start, step = n * (data.rows.size + C * n * n / 3), 2 * C * data.rows.size
-    cheap = cheap or (C > 1 and start <= _STEPS_SAVED * step)
+    if data.loss.name == "squared_error":
+        cheap = work <= MAX_KERNEL
+    else:
+        cheap = work <= (_MAX_PRECISE if precise else _MAX_CHEAP) or _serves_classes(data)
     return few and max(n, _FEW_COLUMNS) < d and n <= MAX_WOODBURY and cheap
+
+
+def _serves_classes(data):
+    """Whether a kernel, which serves all classes, costs no more than steps with a product each."""
+    n, classes, size = data.rows.n_rows, data.n_outputs, data.rows.size
+    start, step = n * (size + classes * n * n / 3), 2 * classes * size
+    return classes > 1 and start <= _STEPS_SAVED * step
