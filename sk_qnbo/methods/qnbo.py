@@ -212,9 +212,11 @@ class QNBO(Method):
         plan = problem.start_plan
         if self.n_pairs is None:  # a start built anew would cost the pairs
             plan = replace(plan, patience=max(self.max_iter, 1))
+        if self.start_kind is not None:
+            plan = replace(plan, kind=self.start_kind)
         if self.exact and plan.kind not in _PARTIAL:
             plan = replace(plan, shared=False, patience=1, full=True)
-        return plan if self.start_kind is None else replace(plan, kind=self.start_kind)
+        return plan
 
     def _curvature(self, problem, theta, start, pairs=()):
         known = problem.diagonal(theta)
