@@ -141,12 +141,12 @@ def _tune(stack, reference, rung, done, settings, progress):
     before = min(
         (done[name] for name in rung.after if name in done), key=lambda f: f.value, default=None
     )
-    base, phi = getattr(before, "base", None), getattr(before, "phi", None)
+    pilot = getattr(before, "base", None), getattr(before, "phi", None)
     if rung.pilot:
-        base, phi = before.bare(), stack.pilot(before)
+        pilot = before.bare(), stack.pilot(before)
     bears = resolve_method(settings.method).coordinates
     unit = _log_likelihood_unit(stack, done)
-    problem = stack.problem(reference, phi, rung, unit, bears)
+    problem = stack.problem(reference, pilot[1], rung, unit, bears)
     theta, memory, known = _begin(stack, problem, reference, rung, before, settings)
     known = known or _known(stack, rung, done, before)
     how = {
@@ -167,8 +167,7 @@ def _tune(stack, reference, rung, done, settings, progress):
     box, result = run(theta, memory) if risen is None else run(*risen[:2])
     if risen is not None and result.value > risen[2]:  # it did not pay
         box, result = run(theta, memory)
-    told = _told(stack, problem, reference, rung, box, result)
-    return replace(told, base=base, phi=phi, seconds=time.perf_counter() - begun)
+    return _told(stack, problem, reference, rung, pilot, box, result, begun)
 
 
 def _minimized(problem, theta, memory, settings, **how):
@@ -185,7 +184,7 @@ def _minimized(problem, theta, memory, settings, **how):
     )
 
 
-def _told(stack, problem, reference, rung, box, result):
+def _told(stack, problem, reference, rung, pilot, box, result, begun):
     """Where a rung ended, with no more in memory than others want."""
     values = problem.fold_values(result.theta, result.point)
     pairs, W = _curvature(problem, result, stack.large), result.point.W
@@ -195,7 +194,8 @@ def _told(stack, problem, reference, rung, box, result):
     departures = problem.penalty.n_shared + stack.tuned_labels
     end = level_end(rung, result.theta, box, level_bounds(stack), departures)
     ended = at_bounds(rung, result, *box, reference[1])
-    return RungFit(rung, result.theta, values, None, result, 0.0, end, ended, pairs, W)
+    (base, phi), seconds = pilot, time.perf_counter() - begun
+    return RungFit(rung, result.theta, values, base, result, seconds, end, ended, pairs, W, phi)
 
 
 # pairs of the upper level that are kept where one is a burden on the memory
