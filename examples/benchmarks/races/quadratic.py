@@ -10,12 +10,13 @@ from sk_qnbo.problems import HeldOut, Quadratic
 from .penalties import per_feature
 
 CONDITIONS, BUDGETS = (10.0, 100.0, 1000.0, 10000.0), (0, 2, 5, 10, 20, 40, 80)
-# Readings of the paper's subroutine B; all but one learn from the fit's last 30 pairs. A budget of
+# Readings of the paper's subroutine B; all but two learn from the fit's last 30 pairs. A budget of
 # 0 is SHINE then, which is the same for all of one formula.
 READINGS = {
     "BFGS, along the estimate": {"refinement": "direction"},
     "BFGS, exact steps": {"refinement": "steps"},
     "BFGS, unit steps": {"refinement": "unit steps"},
+    "BFGS, exact steps without the fit's pairs": {"refinement": "steps", "adjoint_from_fit": False},
     "BFGS, exact steps from the identity": {
         "refinement": "steps",
         "start_kind": "identity",

@@ -140,7 +140,8 @@ def drawn(rows, records):
 def draw(race, records, path):
     """The gap to the best over CPU seconds and over work; what is shown besides."""
     goal = targets(race, records)
-    panels = list(AXES) + (["shown"] if race.shown else [])
+    counted = any(m["products"] for run in records for m in run["moments"])
+    panels = [p for p in AXES if counted or p != "products"] + (["shown"] if race.shown else [])
     _, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4.2))
     styles = _styles(dict.fromkeys(run["method"] for run in records))
     for panel, axis in zip(panels, axes, strict=True):
