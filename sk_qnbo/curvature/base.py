@@ -6,7 +6,7 @@ import numpy as np
 
 
 def _matmul(a, b):
-    return (a[:, None] @ b[:, :, None])[:, 0, 0]
+    return (a[..., None, :] @ b[..., None])[..., 0, 0]
 
 
 # numpy has it from 2.0 on; small problems spend a quarter of their time here
@@ -22,10 +22,9 @@ def dot(a, b):
     """Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``."""
     if a.shape[1] <= _LENGTH:
         return _vecdot(a, b)
-    out = np.zeros(1)
-    for i in range(0, a.shape[1], _LENGTH):
-        out = out + _vecdot(a[:, i : i + _LENGTH], b[:, i : i + _LENGTH])
-    return out
+    even = a.shape[1] // _LENGTH * _LENGTH
+    parts = (v[:, :even].reshape(len(v), -1, _LENGTH) for v in (a, b))
+    return _vecdot(a[:, even:], b[:, even:]) + _vecdot(*parts).sum(axis=1, dtype=float)
 
 
 def light(s, *images):
@@ -36,9 +35,14 @@ def light(s, *images):
     """
     if s.size <= _LONG:
         return s, *images
-    size = np.abs(s).max(axis=-1, keepdims=True)
-    size = np.where(size > 0, size, 1.0)
+    size = largest(s)
     return tuple((v / size).astype(np.float32) for v in (s, *images))
+
+
+def largest(v):
+    """Largest size of an entry of each member, shape ``(n_stack, 1)``; 1 where all are zero."""
+    size = np.abs(v).max(axis=-1, keepdims=True)
+    return np.where(size > 0, size, 1.0)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,17 @@ class Curvature:
     def emptied(self):
         """The start matrix alone, ready to learn."""
         return replace(self, pairs=(), terms=())
+
+    def _as_pairs(self, v):
+        """A copy of ``v`` in the precision of the pairs, and the factor that its range left out.
+
+        Where they are rounded to single precision, the products with them need no more digits, and
+        mixed products take several times as long.
+        """
+        if not self.terms or self.pairs[0][0].dtype == float:
+            return np.array(v), 1.0
+        size = largest(v)
+        return (v / size).astype(np.float32), size
 
     def square(self, v, solved):
         """``v' M v`` with a positive definite M, where ``solved`` is what ``solve(v)`` gave.

@@ -1,6 +1,7 @@
 """The inverse BFGS matrix by the two-loop recursion, whole or with limited memory."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,20 +33,28 @@ class BFGS(Curvature):
         A diagonal knows nothing of how columns overlap, so alone it is too long by the
         largest eigenvalue of the Hessian it scales (Nocedal and Wright, 2006, eq. 7.20).
         """
-        r = self.factor.solve(v)
+        return self.factor.solve(v) / self._size
+
+    @cached_property
+    def _size(self):
         if not (getattr(self.factor, "rough", False) and self.terms):
-            return r
+            return 1.0
         s, y, rho = self.terms[-1]
         size = dot(y, self.factor.solve(y)) * rho
-        return r / np.where(size > 0, size, 1.0)[:, None]
+        return np.where(size > 0, size, 1.0)[:, None]
 
     def solve(self, v):
-        v, kept = np.array(v), []
+        v, size = self._as_pairs(v)
+        kept, change = [], np.empty_like(v)
         for s, y, rho in reversed(self.terms):
             a = rho * dot(s, v)
-            v -= a[:, None] * y
+            v -= np.multiply(y, _beside(a, v), out=change)
             kept.append(a)
-        r = np.array(self._start(v))
+        r = np.array(self._start(np.asarray(v, dtype=float)), dtype=v.dtype)
         for (s, y, rho), a in zip(self.terms, reversed(kept), strict=True):
-            r += (a - rho * dot(y, r))[:, None] * s
-        return r
+            r += np.multiply(s, _beside(a - rho * dot(y, r), v), out=change)
+        return size * r
+
+
+def _beside(a, v):
+    return a[:, None].astype(v.dtype, copy=False)

@@ -90,9 +90,10 @@ class SR1(Curvature):
         return p, np.where(good, 1.0 / np.where(good, py, 1.0), 0.0)
 
     def solve(self, v):
+        short, size = self._as_pairs(v)
         r = self.size * self.factor.solve(v)
         for p, scale in self.terms:
-            r = r + (scale * dot(p, v))[:, None] * p
+            r += size * (scale * dot(p, short))[:, None] * p
         return r
 
 

@@ -48,6 +48,8 @@ class QNBOMemory:
     pairs: tuple = ()
     u: object = None
     n_thetas: int = 0
+    value: float = np.inf
+    change: float = np.inf
 
     def light(self, point):
         """A place alone, without the pairs and the start matrix, which are what takes memory."""
@@ -134,10 +136,7 @@ class QNBO(Method):
         return QNBOMemory(problem.at(problem.initial() if w is None else w))
 
     def estimate(self, problem, theta, memory):
-        factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
-        tol = self._eased(factor)
-        adjoint_tol = min(self.adjoint_tol * factor, 0.1)
-        share = _OWED_WIDE if self._wide(problem) else _OWED
+        tol, adjoint_tol, share = self._asked(problem, memory)
         n_iter, owed = 0, np.inf
         for _ in range(_SHARPER):
             start, fit, spent = self._lower(problem, theta, memory, tol)
@@ -164,12 +163,29 @@ class QNBO(Method):
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0
         kept = self._kept(problem, theta, memory, fit.point, start, adjoint.curvature)
+        change = abs((value - memory.value) / value) if value else 0.0
+        kept = replace(kept, value=value, change=change)
         if not problem.coordinates_follow_theta:
             kept = replace(kept, u=adjoint.u)
         residual = max(fit.residual, adjoint.residual)
         fixed = self.tol_decay == 1.0 and self.n_refine > 0 and not self.refine_growth
         goal = max(tol, adjoint_tol) if fixed else 0.0
         return Estimate(value, gradient, fit.point, residual, n_iter, kept, goal)
+
+    def _asked(self, problem, memory):
+        """Lower residual, residual of the adjoint, and part of the value that a fit may owe.
+
+        Where all but a diagonal is dear the last two are those of the steps: far from the solution
+        an error of a tenth turns no step round, near it nothing else is left (HOAG's idea; its
+        tolerances fall with the count of the steps, these with what the steps still change).
+        """
+        factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
+        tol, adjoint_tol = self._eased(factor), min(self.adjoint_tol * factor, 0.1)
+        if not self._wide(problem):
+            return tol, adjoint_tol, _OWED
+        if self.tol_decay == 1.0:
+            adjoint_tol = min(adjoint_tol, max(memory.change, self.adjoint_tol))
+        return tol, adjoint_tol, min(_OWED_WIDE, max(memory.change, _OWED))
 
     def _eased(self, factor):
         """The lower residual asked for where a rough start matrix makes each digit dear."""
