@@ -58,13 +58,24 @@ PRIOR_CODATA = (0.0, 1.0)
 SEPARABLE = (float(np.log(0.1)), 1.5)
 
 
-def ladder(*, scale="learn", adaptive=2, departures=True, n_codata=0, taus=TAUS, level_prior=None):
+def ladder(
+    *,
+    scale="learn",
+    one_scale=False,
+    adaptive=2,
+    departures=True,
+    n_codata=0,
+    taus=TAUS,
+    level_prior=None,
+):
     """The rungs from most to least constrained.
 
     Parameters
     ----------
     scale : "learn" or float
         Whether the scale exponent is tuned, or where it is fixed.
+    one_scale : bool
+        Whether the columns have one variance, whose exponent then means nothing.
     adaptive : {0, 1, 2}
         How many adaptive rungs: the fits of the first are the pilots of the second.
     departures : bool
@@ -78,7 +89,9 @@ def ladder(*, scale="learn", adaptive=2, departures=True, n_codata=0, taus=TAUS,
     """
     held = {} if level_prior is None else {LEVEL: level_prior}
     codata = tuple(range(CODATA, CODATA + n_codata))
-    if scale == "learn":
+    if scale == "learn" and one_scale:
+        rungs, free = [Rung("standardised", fixed={SCALE: 1.0}, prior=held)], ()
+    elif scale == "learn":
         rungs = [
             Rung("standardised", fixed={SCALE: 1.0}, prior=held),
             Rung("raw", fixed={SCALE: 0.0}, prior=held),

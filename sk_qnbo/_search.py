@@ -49,7 +49,8 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         of positions, or masks).
     scale : "learn" or float, default="learn"
         Exponent of the columns' variances in the penalties: 1 is what a ``StandardScaler`` does,
-        0 leaves the columns raw; "learn" tunes it.
+        0 leaves the columns raw; "learn" tunes it, unless their variances are the same anyway
+        (within a fifth, as behind a ``StandardScaler``): then there is nothing to learn.
     adaptive : bool, default=True
         Whether the ladder has the rungs that penalise features less which already carried weight
         in a pilot fit: one where ``shrinkage`` is a number, none where it is 0 or ``numpy.inf``.
@@ -268,12 +269,12 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         source = given.source(self._guarded)
         intercept = bool(given.kind.model.fit_intercept)
         spec, groups, labels = penalty_spec(self, source, intercept)
-        rungs = self._rungs(spec, given.kind.family)
-        sharp = not self._guarded and all(rung.tau in (0, np.inf) for rung in rungs)
+        sharp = not self._guarded and (spec.labels is None or self.shrinkage in (0, np.inf))
         how = sharp, not self._guarded, self._guarded, seed_of(self)
         settings = Settings(self.method, self.max_iter, self.tol, *how)
         scoring = None if self.scoring is None else ModelScores(given, self.scoring)
         stack = given.tuning.stack(source, spec, precise=settings.sharp)
+        rungs = self._rungs(spec, given.kind.family, stack.one_scale)
         n_rungs = len(rungs)
         if self._guarded:
             early = scoring is None and given.tuning.exchangeable
@@ -326,7 +327,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         todo.close()
         return _report.usable(judged)
 
-    def _rungs(self, spec, family):
+    def _rungs(self, spec, family, one_scale):
         taus = {} if self._guarded else {"taus": (float(self.shrinkage),)}
         departures = spec.labels is not None and taus.get("taus") != (np.inf,)
         n_codata = 0 if spec.codata is None else spec.codata.shape[1]
@@ -334,6 +335,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         adaptive = 0 if self.shrinkage in (0, np.inf) else int(self.adaptive)
         return ladder(
             scale=self.scale,
+            one_scale=one_scale,
             adaptive=adaptive * (2 if self._guarded else 1),
             departures=departures,
             n_codata=n_codata,

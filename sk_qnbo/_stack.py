@@ -27,6 +27,8 @@ LEVEL, SCALE, ADAPTIVE, CODATA = 0, 1, 2, 3
 _ALL = QNBO().coordinates
 # ratio of the largest variance of a column to the median one, in row space (docs/engine.md)
 _FAR = 1e5
+# range of the columns' log variances within which they are one: penalties would differ by a tenth
+_ONE_SCALE = 0.2
 # relative squared size below which a coefficient counts as zero in the adaptive column
 EPS_ADAPTIVE = 1e-2
 # a fixed penalty below this, for columns of unit variance and rows of weight one, says nothing
@@ -82,6 +84,11 @@ class Stack:
         return np.unique(
             np.empty(0, int) if self.spec.labels is None else self.spec.labels[self.tuned]
         )
+
+    @property
+    def one_scale(self):
+        """Whether the columns have nearly the same variance, so that it says nothing of them."""
+        return bool(np.ptp(self.log_variance.mean(axis=0, dtype=float)[self.tuned]) <= _ONE_SCALE)
 
     def _short(self, column):
         """A column of the penalties in single precision where there it fills the memory."""

@@ -27,6 +27,7 @@ X, Y = load_diabetes(return_X_y=True)
 X, Y = X[:120] * 50.0, Y[:120]
 CANCER = load_breast_cancer(return_X_y=True)
 CANCER = StandardScaler().fit_transform(CANCER[0][:120, :6]), CANCER[1][:120]
+CANCER = CANCER[0] * np.linspace(1.0, 2.0, 6), CANCER[1]
 WIDE = np.random.default_rng(0).normal(size=(40, 90))
 WIDE_Y = WIDE[:, :5].sum(axis=1) + np.random.default_rng(1).normal(size=40)
 

@@ -216,6 +216,26 @@ def test_a_callable_refit_chooses_the_row():
     assert not hasattr(search, "best_score_")
 
 
+def test_columns_on_one_scale_have_no_rungs_of_their_scale():
+    """Whatever the exponent, the model is the same then: it is tuned once."""
+    scaled = make_pipeline(StandardScaler(), Ridge())
+    search = QNBOSearchCV(scaled, cv=3, penalty="shared").fit(*CANCER)
+    assert list(search.cv_results_["rung"]) == ["standardised", "adaptive", "adaptive twice"]
+    fixed = QNBOSearchCV(scaled, cv=3, penalty="shared", scale=1).fit(*CANCER)
+    assert_allclose(search.alpha_, fixed.alpha_)
+    raw = QNBOSearchCV(Ridge(), cv=3, penalty="shared").fit(*CANCER)
+    assert list(raw.cv_results_["rung"])[:3] == ["standardised", "raw", "learned scale"]
+
+
+@pytest.mark.parametrize("sd, one", [(1.05, True), (1.2, False)])
+def test_one_scale_is_within_a_fifth_of_the_variance(sd, one):
+    X = StandardScaler().fit_transform(np.random.default_rng(0).normal(size=(600, 5)))
+    search = QNBOSearchCV(Ridge(), cv=3, penalty="shared", shrinkage=np.inf)
+    y = X[:, 0] + np.random.default_rng(1).normal(size=600)
+    search.fit(X * [1.0, 1.0, 1.0, 1.0, sd], y)
+    assert ("raw" in search.cv_results_["rung"]) is not one
+
+
 # --------------------------------------------------------------------------------- models' settings
 
 
