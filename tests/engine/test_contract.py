@@ -109,9 +109,10 @@ def promised(name, problem):
     method = METHODS[name]
     if name in FEW_DIRECTIONS:
         return 0.8
-    # quasi-Newton methods stop at a tolerance, which the problem may multiply
+    # the tolerance of a quasi-Newton fit may be multiplied by the problem; the adjoint's is not,
+    # once theta stands
     slack = problem.start_plan.slack if isinstance(method, QNBO) and method.tol_decay == 1 else 1.0
-    eased = min(method.accuracy * slack, EASED) if slack > 1 else 0.0
+    eased = min(2.0 * method.accuracy, EASED) if slack > 1 else 0.0
     return max(eased, method.accuracy * (3.0 if name in SLOW else 1.0))
 
 
