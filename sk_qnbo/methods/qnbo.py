@@ -178,13 +178,15 @@ class QNBO(Method):
         Where all but a diagonal is dear the last two are those of the steps: far from the solution
         an error of a tenth turns no step round, near it nothing else is left (HOAG's idea; its
         tolerances fall with the count of the steps, these with what the steps still change).
+        An adjoint that nothing refines is not worth a sharper fit.
         """
         factor = max(self.tol_decay**memory.n_thetas, 1e-12) * self._plan(problem).slack
         tol, adjoint_tol = self._eased(factor), min(self.adjoint_tol * factor, 0.1)
         if not self._wide(problem):
             return tol, adjoint_tol, _OWED
-        if self.tol_decay == 1.0:
-            adjoint_tol = min(adjoint_tol, max(memory.change, self.adjoint_tol))
+        if self.tol_decay != 1.0 or not self.n_refine:
+            return tol, adjoint_tol, _OWED_WIDE
+        adjoint_tol = min(adjoint_tol, max(memory.change, self.adjoint_tol))
         return tol, adjoint_tol, min(_OWED_WIDE, max(memory.change, _OWED))
 
     def _eased(self, factor):
