@@ -17,6 +17,7 @@ NEARER = 0.001  # and to be within this, really
 WORK = ("seconds", "gradients", "hessian products", "products")
 FLOOR = 1e-4  # of the gap that is drawn
 N_DRAWN = 16  # methods in one picture
+N_BANDS = 3  # the best, and the default, whose bands are drawn: more hide each other
 AXES = {
     "seconds": "CPU seconds",
     "work": "gradients + products H v",
@@ -144,12 +145,14 @@ def draw(race, records, path):
     panels = [p for p in AXES if counted or p != "products"] + (["shown"] if race.shown else [])
     _, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4.2))
     styles = _styles(dict.fromkeys(run["method"] for run in records))
+    banded = [row["method"].strip("`") for row in table(race, records)[:N_BANDS]]
     for panel, axis in zip(panels, axes, strict=True):
         for method, style in styles.items():
             runs = [run for run in records if run["method"] == method]
             x, low, middle, high = _course(race, runs, goal, panel)
             axis.plot(x, middle, label=method, **style)
-            axis.fill_between(x, low, high, color=style["color"], alpha=0.12, linewidth=0)
+            if method in banded or method == "qnbo-bfgs":
+                axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
         axis.set(xscale="log", xlabel=AXES.get(panel, AXES["seconds"]))
         axis.xaxis.set_minor_formatter(NullFormatter())
         if panel == "shown":
@@ -157,7 +160,7 @@ def draw(race, records, path):
             _focus(axis, race, records)
         else:
             axis.set(yscale="log" if race.score == "loss" else "linear", title=_gap_title(race))
-    axes[-1].legend(bbox_to_anchor=(1.02, 1.0), loc="upper left", fontsize=8)
+    axes[-1].legend(bbox_to_anchor=(1.02, 1.0), loc="upper left", fontsize=8, handlelength=4)
     plt.suptitle(race.title, y=1.03)
     plt.savefig(path, dpi=80, bbox_inches="tight")
     plt.close()
@@ -224,7 +227,7 @@ def draw_quadratic(records, path):
             axis.semilogy(line.index, line.clip(lower=1e-8), "o-", ms=3, label=reading)
         axis.set(title=f"condition {condition:g}", xlabel="products; 0 is SHINE", ylim=(1e-8, 2))
     axes[0].set_ylabel("error of the hypergradient, relative")
-    axes[0].legend(fontsize=7)
+    axes[-2].legend(fontsize=7, loc="lower left")
     for estimate, part in newton.groupby("estimate"):
         line = part.groupby("distance")["error"].median()
         axes[-1].loglog(line.index, line, "o-", ms=3, label=estimate)
