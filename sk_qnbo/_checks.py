@@ -210,8 +210,8 @@ def check_folds(target, trainings, guarded):
         rare = target.classes.tolist()[min(lacking)]
         warnings.warn(
             f"the class {rare!r} has no training row in some fold (or in a fold inside the "
-            "cross-fit), whose model gives it almost no probability. Use StratifiedKFold, fewer "
-            "splits, or more rows of it.",
+            "cross-fit), whose model gives it almost no probability. It needs two rows at least, "
+            "better one a split; use StratifiedKFold (the default), fewer splits, or more rows.",
             UserWarning,
             stacklevel=5,
         )

@@ -114,6 +114,15 @@ def _user_unit(folds):
     return 2.0 * folds.units.target**2 if folds.loss == "squared" else 1.0
 
 
+# part of the loss of no fit below which a loss is rounding
+_ROUNDING = 1e-12
+
+
+def rounding_of(folds):
+    """Losses, in the user's units, that are rounding beside that of no fit."""
+    return _ROUNDING * _user_unit(folds)
+
+
 def _predict(X, coef):
     R, C, d = coef.shape
     return np.asarray(X @ coef.reshape(R * C, d).T).T.reshape(R, C, -1)

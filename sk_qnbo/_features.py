@@ -5,6 +5,7 @@ A pipeline's folds may have further columns (``n_features`` in all): they form a
 own, or one each, and their co-data are the mean. Only their names can tell them, no positions.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -239,6 +240,13 @@ def standard_codata(codata, names, n_final, n_features):
             "for instance by the column's median, and add an indicator column."
         )
     spread = values.std(axis=0)
+    if (spread == 0).any():
+        warnings.warn(
+            f"column {int(np.argmin(spread))} of codata is the same for all features, which says "
+            "no more than the common level; leave it out.",
+            UserWarning,
+            stacklevel=5,
+        )
     out = np.zeros((n_features, values.shape[1]))
     out[:n_final] = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     return out

@@ -195,6 +195,8 @@ class Given:
                 f"y must have a standard deviation between {_SPREADS[0]:g} and {_SPREADS[1]:g}, so "
                 f"that losses are finite numbers; got {spread:.2g}. Multiply y by a constant."
             )
+        if constant and center.any():  # the value itself, so that no rounding is left to fit
+            center = values[:, np.argmax(share)]
         return Units(weight, center, 1.0 if constant else spread)
 
 
@@ -208,7 +210,7 @@ def _checked(search, X, y, transformer, kind):
         how = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
         with numbers_wanted(X):
             X, y = validate_data(shell, X, y, multi_output=several, y_numeric=several, **how)
-        check_squares(X)
+        check_squares(X, 1e60)
     else:
         X, y = _loosely_checked(shell, X, y, several)
     if kind.classifier:

@@ -36,7 +36,7 @@ class MultiPenaltyModel(BaseEstimator):
             X, y = validate_data(
                 self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], **how
             )
-        check_squares(X)
+        check_squares(X, 1e150)
         return X, y, check_sample_weight(sample_weight, X.shape[0])
 
     def _solved(self, X, targets, loss, weights):

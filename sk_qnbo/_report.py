@@ -102,8 +102,11 @@ def late(fits, judged):
     return [fit.rung.name for fit in fits if fit.rung.name in cut]
 
 
-def warn_of(search, fits, guarded, n_rungs, late, constant):
-    """Say what the user should know of a fitted search: time, bounds, limits, optimism."""
+def warn_of(search, fits, guarded, n_rungs, late, constant, rounding):
+    """Say what the user should know of a fitted search: time, bounds, limits, optimism.
+
+    Losses below ``rounding`` tell nothing.
+    """
     index = getattr(search, "best_index_", None)
     chosen = None if index is None else fits[index]
     if len(fits) < n_rungs or late:
@@ -120,7 +123,7 @@ def warn_of(search, fits, guarded, n_rungs, late, constant):
         _warn(text)
     if not (chosen.result.converged or chosen.late):
         _warn(_unfinished(search, chosen))
-    optimism = _optimism(search) if guarded else None
+    optimism = _optimism(search, rounding) if guarded else None
     if optimism is not None:
         _warn(optimism, UserWarning)
 
@@ -155,7 +158,8 @@ def _unfinished(search, chosen):
         f"of the last estimate {result.history[-1]['residual']:.1e}, tol {search.tol:g}); "
     )
     if method.accuracy <= _INEXACT and not method.noisy:
-        return told + f"raise max_iter (now {search.max_iter}) or tol."
+        more = f"max_iter (now {search.max_iter}) or " if result.n_iter >= search.max_iter else ""
+        return told + f"raise {more}tol."
     error = "random, with an error" if method.noisy else "in error"
     return told + (
         f"the hypergradient of method={search.method!r} is declared to be {error} of up to "
@@ -164,10 +168,11 @@ def _unfinished(search, chosen):
     )
 
 
-def _optimism(search):
+def _optimism(search, rounding=0.0):
     """What a warning says of a score that the cross-fit did not confirm; None where it did.
 
-    An error as large as the loss itself comes of a fold that went astray, and excuses nothing.
+    An error as large as the loss itself comes of a fold that went astray, and excuses nothing; one
+    below ``rounding`` is none.
     """
     table, i = search.cv_results_, search.best_index_
     scores = table.get(f"mean_test_{search.refit}", table.get("mean_test_score"))
@@ -176,7 +181,7 @@ def _optimism(search):
     believed, confirmed = table["mean_fold_score"][i], scores[i]
     error = 2.0 * table["se_test_score"][i]
     if search.scoring is None:  # the zero of other scores may mean nothing
-        error = min(error, 0.9 * abs(confirmed))
+        error = max(min(error, 0.9 * abs(confirmed)), rounding)
     gap, worth = believed - confirmed, max(error, 0.25 * abs(confirmed))
     told = (
         f"rung {search.best_rung_!r} scored {believed:.4g} in the folds it was tuned on but "
@@ -191,7 +196,8 @@ def _optimism(search):
         return told + (
             ", tuned without them: on all folds the climb ended at a worse place, and so may the "
             "refitted model. Outliers or columns of very uneven scale may put a ridge before the "
-            "valley; transform them, or try scale=1 or another cv."
+            "valley, or unpenalized columns be too many for the rows; transform them, or try "
+            "scale=1 or another cv."
         )
     return None
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 
 from . import _report
 from ._checks import check_params, seed_of
-from ._crossfit import cross_fit, tune_and_judge
+from ._crossfit import cross_fit, rounding_of, tune_and_judge
 from ._deadline import Deadline
 from ._delegation import Delegation
 from ._estimators import with_model
@@ -311,6 +311,7 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
         told = {"n_rungs": wanted(judged, n_rungs), "late": _report.late(fits, judged)}
+        told |= {"rounding": rounding_of(stack.folds)}
         return found, fits, told | {"constant": stack.all_constant and spec.intercept}
 
     def _cross_fitted(self, todo, n_folds, early, progress):

@@ -127,13 +127,14 @@ def class_weight_vector(class_weight, classes, codes, weights):
     )
 
 
-def check_squares(X, largest=1e150):
-    """Refuse columns whose variance would be beyond double precision."""
+def check_squares(X, largest):
+    """Refuse columns whose penalties, squares of their size, outgrow the doubles."""
     cells = X.data if issparse(X) else X
     found = max(float(cells.max(initial=0.0)), -float(cells.min(initial=0.0)))
     if found > largest:
         raise ValueError(
-            f"X must hold numbers of at most {largest:g} in size, so that squares are finite; "
+            f"X must hold numbers of at most {largest:g} in size, so that squares and "
+            f"penalties are far from the largest double; "
             f"got {found:g}. Divide the columns that are so large by a constant."
         )
 

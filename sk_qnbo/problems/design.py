@@ -8,12 +8,15 @@ import scipy.sparse as sp
 from .rows import DenseRows, SparseRows
 from .stacked_rows import FoldRows
 
-# a column whose variance is this small beside its mean square is constant up to rounding
-_CONSTANT = 1e-14
+# A column whose deviation is this small beside its mean, times the number of rows, is constant up
+# to rounding. Without an intercept a model sees the mean, beside which one below the second is lost.
+_CONSTANT, _LOST = float(np.finfo(float).eps), 1e-7
 # Sparse columns whose squared mean is beyond this many variances are centred, as accuracy is lost
 # otherwise. They are sparse in name only: with a share z of zeros the ratio is at most (1 - z) / z,
 # so that fewer than 1 % of their entries are filled in.
 _FULL = 100.0
+# rows whose sum has no fewer roundings than this
+_FEW_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ class Design:
         sparse = sp.issparse(X)
         plain = SparseRows(_canonical(X)) if sparse else DenseRows(X)
         mean, variance = plain.moments(used.any(axis=0)[None].astype(float))
-        constant = variance <= _CONSTANT * (mean**2 + variance)
+        rounding = _CONSTANT * max(np.count_nonzero(used.any(axis=0)), _FEW_ROWS)
+        constant = variance <= np.square((rounding if intercept else _LOST) * mean)
         scale = np.where(constant, 1.0, np.sqrt(np.where(constant, 1.0, variance)))
         centred = intercept & (_nearly_full(mean, variance) if sparse else True)
         center = np.where(centred, mean, 0.0)

@@ -106,7 +106,9 @@ def test_pilots_of_leave_one_out_are_fitted_under_the_penalties_of_theirs():
     source = given.source(True)
     spec, *_ = penalty_spec(search, source, True)
     stack = given.tuning.stack(source, spec, precise=True)
-    fits = list(climb(stack, search._rungs(spec, given.kind.family, stack.one_scale), Settings(sharp=True)))
+    fits = list(
+        climb(stack, search._rungs(spec, given.kind.family, stack.one_scale), Settings(sharp=True))
+    )
     first = fits[-1].base
     assert first.rung.name == "adaptive" and first.theta[ADAPTIVE] > 0.1
     models = RungModels(stack.pilots, stack.reference(), "qnbo-bfgs", tol=1e-10)

@@ -328,3 +328,49 @@ def test_a_score_that_the_climb_on_all_folds_missed_is_told():
     table = {"mean_test_score": [0.0022], "mean_fold_score": [0.0288], "se_test_score": [0.039]}
     search.scoring, search.cv_results_ = "r2", {k: np.array(v) for k, v in table.items()}
     assert _optimism(search) is None
+
+
+@pytest.mark.parametrize("cv", [4, "loo"])
+@pytest.mark.parametrize("spread", [1e-6, 1e-9])
+def test_a_column_far_from_zero_is_as_good_as_a_centred_one(spread, cv):
+    """Doubles tell its values apart, and so does a StandardScaler."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(120, 6))
+    y = Z[:, 0] + 0.5 * rng.normal(size=120)
+    far = Z.copy()
+    far[:, 0] = 1.0 + spread * Z[:, 0]
+    near = far - [1.0, 0, 0, 0, 0, 0]
+    scores = [QNBOSearchCV(Ridge(), cv=cv, penalty="shared").fit(X, y) for X in (near, far)]
+    assert_allclose(scores[1].best_score_, scores[0].best_score_, rtol=1e-4)
+    assert scores[1].score(far, y) > 0.8
+
+
+@pytest.mark.parametrize("value", [0.1, 3.3, -1e8])
+def test_a_column_of_one_value_has_no_weight(value):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=(60, 3)), np.full(60, value)])
+    search = QNBOSearchCV(Ridge(), penalty="shared").fit(X, X[:, 0] + rng.normal(size=60))
+    assert abs(search.best_estimator_.coef_[-1] * value) < 1e-10
+
+
+@pytest.mark.parametrize("value", [0.0, 3.3, -1e5])
+def test_a_constant_target_is_fitted_without_a_word(value, recwarn):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    search = QNBOSearchCV(Ridge()).fit(X, np.full(60, value))
+    assert_allclose(search.predict(X), value)
+    assert not recwarn.list and search.best_score_ == 0.0
+
+
+def test_gaps_of_rounding_are_not_told(recwarn):
+    X = np.random.default_rng(0).normal(size=(120, 6)) * np.arange(1, 7)
+    search = QNBOSearchCV(Ridge(), penalty="shared").fit(X, X @ [1, 2, 0, 0, 0, 3.0] + 5)
+    assert abs(search.best_score_) < 1e-10
+    assert not [w for w in recwarn.list if "it had not seen" in str(w.message)]
+
+
+def test_codata_that_is_the_same_for_all_features_is_told():
+    X, y = load_diabetes(return_X_y=True)
+    codata = np.column_stack([np.arange(10.0), np.ones(10)])
+    search = QNBOSearchCV(Ridge(), codata=codata, penalty="shared", shrinkage=np.inf, cv=3)
+    with pytest.warns(UserWarning, match="column 1 of codata is the same for all features"):
+        search.fit(X, y)
