@@ -9,7 +9,7 @@ from .rows import DenseRows, SparseRows
 from .stacked_rows import FoldRows
 
 # A column whose deviation is this small beside its mean, times the number of rows, is constant up
-# to rounding. Without an intercept a model sees the mean, beside which one below the second is lost.
+# to rounding. Without an intercept a model sees the mean, beside which the second is lost.
 _CONSTANT, _LOST = float(np.finfo(float).eps), 1e-7
 # Sparse columns whose squared mean is beyond this many variances are centred, as accuracy is lost
 # otherwise. They are sparse in name only: with a share z of zeros the ratio is at most (1 - z) / z,
