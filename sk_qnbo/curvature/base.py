@@ -14,6 +14,9 @@ _vecdot = getattr(np, "vecdot", _matmul)
 # longer products are handed to threads, whose wake-up costs a hundred times what they save where
 # the other cores are at work (other fits, as a rule)
 _LENGTH = 8192
+# Sums in single precision are taken over so many numbers, and in double from there: ten times longer
+# ones lose a digit.
+_PIECE = 512
 # numbers of a step from which on it is kept in single precision
 _LONG = 50_000
 
@@ -22,8 +25,9 @@ def dot(a, b):
     """Inner products along the lower axis, one a member of the stack, shape ``(n_stack,)``."""
     if a.shape[1] <= _LENGTH:
         return _vecdot(a, b)
-    even = a.shape[1] // _LENGTH * _LENGTH
-    parts = (v[:, :even].reshape(len(v), -1, _LENGTH) for v in (a, b))
+    piece = _LENGTH if a.dtype == b.dtype == float else _PIECE
+    even = a.shape[1] // piece * piece
+    parts = (v[:, :even].reshape(len(v), -1, piece) for v in (a, b))
     return _vecdot(a[:, even:], b[:, even:]) + _vecdot(*parts).sum(axis=1, dtype=float)
 
 
@@ -103,11 +107,13 @@ class Curvature:
     def _as_pairs(self, v):
         """A copy of ``v`` in the precision of the pairs, and the factor that its range left out.
 
+        The factor is None where nothing had to be.
+
         Where they are rounded to single precision, the products with them need no more digits, and
         mixed products take several times as long.
         """
         if not self.terms or self.pairs[0][0].dtype == float:
-            return np.array(v), 1.0
+            return np.array(v), None
         size = largest(v)
         return (v / size).astype(np.float32), size
 

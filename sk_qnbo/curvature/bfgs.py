@@ -27,16 +27,13 @@ class BFGS(Curvature):
     def square(self, v, solved):
         return dot(v, solved)
 
-    def _start(self, v):
-        """The start matrix; a rough one takes its size from the newest pair.
+    @cached_property
+    def _size(self):
+        """Size of the start matrix; a rough one takes it from the newest pair.
 
         A diagonal knows nothing of how columns overlap, so alone it is too long by the
         largest eigenvalue of the Hessian it scales (Nocedal and Wright, 2006, eq. 7.20).
         """
-        return self.factor.solve(v) / self._size
-
-    @cached_property
-    def _size(self):
         if not (getattr(self.factor, "rough", False) and self.terms):
             return 1.0
         s, y, rho = self.terms[-1]
@@ -50,10 +47,11 @@ class BFGS(Curvature):
             a = rho * dot(s, v)
             v -= np.multiply(y, _beside(a, v), out=change)
             kept.append(a)
-        r = np.array(self._start(np.asarray(v, dtype=float)), dtype=v.dtype)
+        r = self.factor.solve(np.asarray(v, dtype=float)) / self._size
+        r = r.astype(v.dtype, copy=False)
         for (s, y, rho), a in zip(self.terms, reversed(kept), strict=True):
             r += np.multiply(s, _beside(a - rho * dot(y, r), v), out=change)
-        return size * r
+        return r if size is None else size * r
 
 
 def _beside(a, v):

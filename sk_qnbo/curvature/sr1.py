@@ -93,7 +93,8 @@ class SR1(Curvature):
         short, size = self._as_pairs(v)
         r = self.size * self.factor.solve(v)
         for p, scale in self.terms:
-            r += size * (scale * dot(p, short))[:, None] * p
+            part = (scale * dot(p, short))[:, None]
+            r += (part if size is None else size * part) * p
         return r
 
 
