@@ -207,6 +207,6 @@ def _null_level(stack, problem, theta):
 
 def level_bounds(stack):
     """Smallest and largest common level, in the units of theta."""
-    s = stack.log_variance.mean(axis=0, dtype=float)[stack.tuned]
+    s = stack.tuned_log_variance
     low, high = np.log(stack.spec.bounds)
     return low + float(s.min()), high + float(s.max())

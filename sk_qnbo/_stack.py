@@ -88,7 +88,12 @@ class Stack:
     @property
     def one_scale(self):
         """Whether the columns have nearly the same variance, so that it says nothing of them."""
-        return bool(np.ptp(self.log_variance.mean(axis=0, dtype=float)[self.tuned]) <= _ONE_SCALE)
+        return bool(np.ptp(self.tuned_log_variance) <= _ONE_SCALE)
+
+    @property
+    def tuned_log_variance(self):
+        """Log variances, means over the folds, of the columns whose penalty is tuned."""
+        return self.log_variance.mean(axis=0, dtype=float)[self.tuned]
 
     def _short(self, column):
         """A column of the penalties in single precision where there it fills the memory."""
@@ -138,7 +143,7 @@ class Stack:
         Where columns have nearly the same variance the exponent is in its own unit: in one of
         theirs its prior would be so stiff that nothing else moves.
         """
-        s = self.log_variance.mean(axis=0, dtype=float)[self.tuned]
+        s = self.tuned_log_variance
         return float(s.mean()), max(float(s.std()), 0.3)
 
     def penalty(self, reference, phi=None):
