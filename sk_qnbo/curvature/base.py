@@ -14,7 +14,7 @@ _vecdot = getattr(np, "vecdot", _matmul)
 # longer products are handed to threads, whose wake-up costs a hundred times what they save where
 # the other cores are at work (other fits, as a rule)
 _LENGTH = 8192
-# Sums in single precision are taken over so many numbers, and in double from there: ten times longer
+# sums in single precision are taken over so many numbers, in double from there: ten times longer
 # ones lose a digit.
 _PIECE = 512
 # numbers of a step from which on it is kept in single precision

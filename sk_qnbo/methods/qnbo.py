@@ -41,7 +41,10 @@ _PARTIAL = ("diagonal", "identity")
 
 @dataclass(frozen=True)
 class QNBOMemory:
-    """Where the last theta left the lower level, and what was learnt of its curvature."""
+    """Where the last theta left the lower level, and what was learnt of its curvature.
+
+    ``value`` is the upper one there, ``change`` the part of it that the step before had changed.
+    """
 
     point: object
     start: object = None
@@ -163,8 +166,7 @@ class QNBO(Method):
         # f(w*) = f(w) - u'g + second order: the adjoint pays back what the fit still owes
         value -= owed if abs(owed) <= 0.1 * abs(value) else 0.0
         kept = self._kept(problem, theta, memory, fit.point, start, adjoint.curvature)
-        change = abs((value - memory.value) / value) if value else 0.0
-        kept = replace(kept, value=value, change=change)
+        kept = replace(kept, value=value, change=_part(value, memory.value))
         if not problem.coordinates_follow_theta:
             kept = replace(kept, u=adjoint.u)
         residual = max(fit.residual, adjoint.residual)
@@ -294,3 +296,10 @@ class QNBO(Method):
         warm = warm and self.adjoint_from_fit and budget and memory.u is not None
         u = memory.u if warm else known.solve(b)
         return refine(problem, theta, fit.point, b, known, u, tol, budget)
+
+
+def _part(value, before):
+    """What changed, as a part of the value; infinite where that says nothing."""
+    if not np.isfinite(value):
+        return np.inf
+    return abs(value - before) / max(abs(value), np.finfo(float).tiny)
