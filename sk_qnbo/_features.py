@@ -245,7 +245,7 @@ def standard_codata(codata, names, n_final, n_features):
             f"column {int(np.argmin(spread))} of codata is the same for all features, which says "
             "no more than the common level; leave it out.",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     out = np.zeros((n_features, values.shape[1]))
     out[:n_final] = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)

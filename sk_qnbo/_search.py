@@ -310,9 +310,16 @@ class QNBOSearchCV(Delegation, CallbackSupportMixin, MetaEstimatorMixin, BaseEst
             found["_classes"] = given.target.classes
         if index is not None:
             found |= _best(table, index, metric, fits, callable(self.refit))
-        told = {"n_rungs": wanted(judged, n_rungs), "late": _report.late(fits, judged)}
-        told |= {"rounding": rounding_of(stack.folds)}
-        return found, fits, told | {"constant": stack.all_constant and spec.intercept}
+        return (
+            found,
+            fits,
+            {
+                "n_rungs": wanted(judged, n_rungs),
+                "late": _report.late(fits, judged),
+                "constant": stack.all_constant and spec.intercept,
+                "rounding": rounding_of(stack.folds),
+            },
+        )
 
     def _cross_fitted(self, todo, n_folds, early, progress):
         """Every fold's rows judging rungs that were tuned without them."""

@@ -138,14 +138,15 @@ def drawn(rows, records):
     ]
 
 
-def draw(race, records, path):
+def draw(race, rows, records, path):
     """The gap to the best over CPU seconds and over work; what is shown besides."""
+    records = drawn(rows, records)
     goal = targets(race, records)
     counted = any(m["products"] for run in records for m in run["moments"])
     panels = [p for p in AXES if counted or p != "products"] + (["shown"] if race.shown else [])
     _, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4.2))
     styles = _styles(dict.fromkeys(run["method"] for run in records))
-    banded = [row["method"].strip("`") for row in table(race, records)[:N_BANDS]]
+    banded = [row["method"].strip("`") for row in rows[:N_BANDS]]
     for panel, axis in zip(panels, axes, strict=True):
         for method, style in styles.items():
             runs = [run for run in records if run["method"] == method]
@@ -292,8 +293,7 @@ def report(folder, races, with_quadratic):
         if not records:
             continue
         tables[race.name] = table(race, records)
-        some = drawn(tables[race.name], records)
-        draw(race, some, folder / f"bilevel_{race.name}.png")
+        draw(race, tables[race.name], records, folder / f"bilevel_{race.name}.png")
         parts += [f"## {race.name}: {race.title}", rules(race), markdown(tables[race.name])]
         parts.append(told(records))
     parts = ["# Ranks: CPU seconds to 1 % of the best", summary(races, tables), *parts]
