@@ -163,9 +163,10 @@ class MomentData:
         weights = self.train + valid
         if not self.rows.shared or np.ptp(weights, axis=0).any() or _tiny_rest(self.train, weights):
             return self._moments(self.train)
-        return (
-            whole - part for whole, part in zip(self._moments(weights[:1]), left_out, strict=True)
-        )
+        # where each row is left out once, the parts are the whole
+        once = np.array_equal(valid.sum(axis=0), weights[0])
+        of_all = [m.sum(axis=0) for m in left_out] if once else self._moments(weights[:1])
+        return (whole - part for whole, part in zip(of_all, left_out, strict=True))
 
     @property
     def products(self):

@@ -37,6 +37,29 @@ class FoldSpectrum:
         return np.mean([fold.values(factors) for fold in self.folds], axis=0)
 
 
+class MomentSpectrum(FoldSpectrum):
+    """The same from Gram matrices ``G`` of the folds, on the side of the columns.
+
+    On the penalised columns, with what the free ones F explain taken out of them,
+    ``diag(alpha)^-1/2 (G - G_F G_FF^-1 G_F') diag(alpha)^-1/2 = V diag(sigma) V'``, and ::
+
+        w = w_0 + M diag(1 / (sigma + c)) V' diag(alpha)^-1/2 (X'Sy - G_F G_FF^-1 (X'Sy)_F)
+
+    with ``w_0`` the fit of the free columns alone and M the columns of ``diag(alpha)^-1/2 V``
+    with what they take from that fit.
+
+    Parameters
+    ----------
+    data : MomentData
+    inverse, free : as above
+    """
+
+    def __init__(self, data, inverse, free):
+        inverse = np.broadcast_to(inverse, (data.n_stack, data.n_columns))
+        parts = data.G, data.c, data.Gv, data.cv, data.yyv, inverse
+        self.folds = [_MomentFold(*part, free) for part in zip(*parts, strict=True)]
+
+
 class _Fold:
     """One fold's validation loss: ``K (n, n)``, free columns ``(n, n_free)``, weights of rows."""
 
@@ -46,8 +69,7 @@ class _Fold:
         F, Y = root[:, None] * columns[fit], root[:, None] * targets[:, fit].T
         A = root[:, None] * K[np.ix_(fit, fit)] * root
         U, self.sigma = eigen_across(A, np.linalg.qr(F)[0])
-        # what is no more than rounding has no part in predictions either
-        U *= self.sigma > len(A) * np.finfo(float).eps * self.sigma.max(initial=0.0)
+        U *= _beyond_rounding(self.sigma)
         self.coef, back = U.T @ Y, columns[judged] @ np.linalg.pinv(F)
         self.images = K[np.ix_(judged, fit)] @ (root[:, None] * U) - back @ (A @ U)
         self.rest = back @ Y - targets[:, judged].T
@@ -60,3 +82,33 @@ class _Fold:
             for rest, coef in zip(self.rest.T, self.coef.T, strict=True)
         )
         return 0.5 * self.weights @ sum(np.square(error) for error in errors)
+
+
+class _MomentFold:
+    """One fold's validation loss from moments of its rows, ``G (D, D)`` and ``c (n_targets, D)``."""
+
+    def __init__(self, G, c, Gv, cv, yyv, inverse, free):
+        self.judge = Gv, cv, yyv
+        shrink, own = np.sqrt(inverse)[:, None], np.linalg.pinv(G[np.ix_(free, free)])
+        take = own @ G[free]  # what free columns say of each column
+        A = shrink * (G - G[:, free] @ take) * shrink.T
+        self.sigma, V = np.linalg.eigh(0.5 * (A + A.T))
+        self.sigma = np.maximum(self.sigma, 0.0)
+        self.M = shrink * V
+        self.M[free] -= take @ self.M
+        self.coef = _beyond_rounding(self.sigma) * (c @ self.M)
+        self.alone = np.zeros_like(c)
+        self.alone[:, free] = c[:, free] @ own
+
+    def values(self, factors):
+        parts, (Gv, cv, yyv) = 1.0 / (self.sigma[:, None] + factors), self.judge
+        value = 0.5 * yyv
+        for alone, coef, c in zip(self.alone, self.coef, cv, strict=True):
+            w = alone[:, None] + self.M @ (coef[:, None] * parts)
+            value = value + np.einsum("dl,dl->l", 0.5 * (Gv @ w) - c[:, None], w)
+        return value
+
+
+def _beyond_rounding(sigma):
+    """Which eigenvalues are more than rounding; what belongs to others has no part in a fit."""
+    return sigma > len(sigma) * np.finfo(float).eps * sigma.max(initial=0.0)

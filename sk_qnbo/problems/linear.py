@@ -5,6 +5,7 @@ import numpy as np
 from .base import BilevelProblem, StartPlan
 from .batches import batches
 from .data import MomentData, RowData
+from .fold_spectrum import MomentSpectrum
 
 # sizes up to which a dense factor is worth its memory and time (docs/engine.md)
 MAX_CHOLESKY = 1500
@@ -22,6 +23,8 @@ MAX_KERNEL = 2e9
 MAX_FULL = 300
 # the same where there is one fit alone
 MAX_FULL_ALONE = 600
+# columns up to which an eigendecomposition a fold is cheaper than a walk of the level
+MAX_SPECTRUM = 600
 # steps more before a start matrix without those couplings is built anew
 ROUGH = 12
 
@@ -56,6 +59,7 @@ class LinearProblem(BilevelProblem):
         self.center = none if center is None else center
         self.one_sided = none.astype(bool) if one_sided is None else one_sided
         self.intercept = intercept
+        self.free = free_columns(penalty.fixed, penalty.offset.shape[1], intercept)
         self.n_stack, self.n_upper = data.n_stack, penalty.n_upper
         self.shape = (data.n_stack, data.n_outputs, data.n_columns)
         self.n_lower = data.n_outputs * data.n_columns
@@ -195,7 +199,9 @@ class LinearProblem(BilevelProblem):
 
     def _spectrum_at(self, alpha):
         """What knows the upper value, without the prior, at all ``c alpha``; or None."""
-        return None
+        if not isinstance(self.data, MomentData) or self.data.n_columns > MAX_SPECTRUM:
+            return None
+        return MomentSpectrum(self.data, inverse_penalties(alpha), self.free)
 
     # -- curvature ----------------------------------------------------------------------------
     def curvature_bound(self, theta):
@@ -232,6 +238,17 @@ class LinearProblem(BilevelProblem):
     def data_rows(self, w, shared=False):
         """Row weights ``(1 or n_stack, n_blocks, n_rows)`` and the products they belong to."""
         return self.data.bends(w, shared and self.data.can_share), self.data.rows
+
+
+def free_columns(fixed, n_features, intercept):
+    """Positions of the columns that are never penalised."""
+    zeros = () if fixed is None else np.flatnonzero((np.atleast_2d(fixed) == 0.0).all(axis=0))
+    return np.array([*zeros, *([n_features] if intercept else [])], dtype=int)
+
+
+def inverse_penalties(alpha):
+    """One over the penalties, zero where there is none."""
+    return 1.0 / np.where(alpha > 0, alpha, np.inf)
 
 
 def coupling(problem):

@@ -7,7 +7,14 @@ from scipy.linalg.lapack import dpstrf
 from .base import StartPlan
 from .data import RowData
 from .fold_spectrum import FoldSpectrum
-from .linear import MAX_KERNEL, MAX_WOODBURY, LinearProblem, coupling
+from .linear import (
+    MAX_KERNEL,
+    MAX_WOODBURY,
+    LinearProblem,
+    coupling,
+    free_columns,
+    inverse_penalties,
+)
 from .stacked_rows import StackRows
 
 
@@ -29,7 +36,6 @@ class RowSideProblem(LinearProblem):
 
     def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
         super().__init__(data, penalty, precision, center, one_sided, intercept)
-        self.free = free_columns(penalty.fixed, penalty.offset.shape[1], intercept)
         self.n_rows = data.rows.n_rows
         self.shape = (*self.shape[:2], self.n_rows + len(self.free))
         self.n_lower = self.shape[1] * self.shape[2]
@@ -102,8 +108,7 @@ class RowSideProblem(LinearProblem):
         return w.side.data.valid_value(w.inner)
 
     def _spectrum_at(self, alpha):
-        inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)
-        return FoldSpectrum(self.data, inverse, self.free)
+        return FoldSpectrum(self.data, inverse_penalties(alpha), self.free)
 
     # -- curvature ----------------------------------------------------------------------------
     def curvature_bound(self, theta):
@@ -132,7 +137,7 @@ class RowSide:
 
     def __init__(self, data, alpha, free):
         self.rows, self.free = data.rows, free
-        self.inverse = 1.0 / np.where(alpha > 0, alpha, np.inf)[:, 0]
+        self.inverse = inverse_penalties(alpha)[:, 0]
         roots = [_pivoted_root(K) for K in self.rows.kernel(self.inverse)]
         self.roots = [(root[order[:rank], :rank], order[:rank]) for root, order, rank in roots]
         columns = np.broadcast_to(
@@ -221,12 +226,6 @@ def _pivoted_root(K):
     root = np.empty_like(packed, order="C")
     root[order] = packed
     return root, order, rank
-
-
-def free_columns(fixed, n_features, intercept):
-    """Positions of the columns that are never penalised."""
-    zeros = () if fixed is None else np.flatnonzero((np.atleast_2d(fixed) == 0.0).all(axis=0))
-    return np.array([*zeros, *([n_features] if intercept else [])], dtype=int)
 
 
 # unpenalised columns that may stand beside L

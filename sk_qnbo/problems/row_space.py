@@ -3,8 +3,8 @@
 import numpy as np
 
 from .base import StartPlan
-from .linear import LinearProblem
-from .row_side import MAX_FREE, free_columns, kept
+from .linear import LinearProblem, free_columns
+from .row_side import MAX_FREE, kept
 
 # how much looser the estimates are than where a dense factor is affordable
 _SLACK = 5.0
@@ -32,7 +32,6 @@ class RowSpaceProblem(LinearProblem):
 
     def __init__(self, data, penalty, precision=None, center=None, one_sided=None, intercept=True):
         super().__init__(data, penalty, precision, center, one_sided, intercept)
-        self.free = free_columns(penalty.fixed, penalty.offset.shape[1], intercept)
         self.n_rows = data.rows.n_rows
         self.shape = (*self.shape[:2], 2 * self.n_rows + len(self.free))
         self.n_lower = self.shape[1] * self.shape[2]

@@ -242,49 +242,6 @@ def test_fits_with_common_words_and_weak_penalties_end(text, level):
     assert fit.n_iter <= 120
 
 
-RIDGES = {
-    "ridge": {},
-    "two targets": {"outputs": 2},
-    "sparse": {"is_sparse": True},
-    "no intercept": {"intercept": False},
-    "free column": {"fixed": 0.0},
-    "groups": {"labels": 5},
-}
-
-
-@pytest.mark.parametrize("name", RIDGES)
-def test_values_of_ridge_along_the_level_are_those_of_the_fits(name):
-    case = made(d=60, loss="squared", rows_only=True, **RIDGES[name])
-    problem = on_side("factor", case.problem)
-    levels = np.array([-6.0, -1.0, 0.5, 3.0])
-    got = problem.values_along(case.theta, 0, levels)
-    thetas = [np.r_[level, case.theta[1:]] for level in levels]
-    want = [SHARP.estimate(problem, theta, SHARP.start(problem, theta)).value for theta in thetas]
-    assert_allclose(got, want, rtol=1e-8)
-
-
-def test_values_along_are_left_to_the_fits_where_penalties_move_apart():
-    ridge = {"d": 60, "loss": "squared", "rows_only": True}
-    for case, q in ((made(**ridge), 1), (made(d=60), 0), (made(fixed=2.0, **ridge), 0)):
-        problem = on_side("factor", case.problem)
-        assert problem.values_along(case.theta, q, np.zeros(2)) is None
-
-
-def test_values_along_bear_rows_of_weight_zero_and_rows_given_twice():
-    case = made(d=60, loss="squared", rows_only=True)
-    data = copy(case.problem.data)
-    data.train = data.train.copy()
-    data.train[:, :5] = 0.0
-    rng = np.random.default_rng(0)
-    twice = rng.permutation(np.tile(np.arange(data.rows.n_rows // 2), 2))
-    data.rows = data.rows.part(twice, 1.0)
-    problem = on_side("factor", case.problem)
-    problem.data = data
-    got = problem.values_along(case.theta, 0, case.theta[:1])
-    want = SHARP.estimate(problem, case.theta, SHARP.start(problem, case.theta)).value
-    assert_allclose(got, want, rtol=1e-7)
-
-
 @pytest.mark.parametrize("intercept", [True, False])
 def test_where_ridge_wants_next_to_no_penalty_its_level_stays_where_fits_have_their_digits(
     intercept,
