@@ -98,30 +98,43 @@ class SoftmaxLogLoss:
 
     def __init__(self, targets):
         self.targets = np.asarray(targets, dtype=float)
+        self._others = 1.0 - self.targets
         self.n_outputs = len(self.targets)
         self.mean_over = 1
 
     def at(self, z):
         """Values and derivatives at predictions ``z`` of shape ``(n_stack, n_classes, n)``."""
-        return _SoftmaxAt(z, self.targets)
+        return _SoftmaxAt(z, self.targets, self._others)
 
 
 class _SoftmaxAt:
-    def __init__(self, z, targets):
+    def __init__(self, z, targets, others):
         # measured from the true class, whose loss else is a difference of two near numbers
         true = np.broadcast_to(targets, z.shape)  # a stack of tasks has targets of its own each
-        self.z = z - np.einsum("kcn,kcn->kn", z, true)[:, None]
-        self.targets = targets
+        self._z = z - np.einsum("kcn,kcn->kn", z, true)[:, None]
+        self.targets, self._others = targets, others
+
+    @cached_property
+    def _parts(self):
+        """The largest prediction, and the exponentials of the other classes' measured from it."""
+        z = self._z  # not wanted again
+        top = z.max(axis=1)  # zero or more, as the true class is at zero
+        z -= top[:, None]
+        np.exp(z, out=z)
+        z *= self._others
+        return top, z
 
     @cached_property
     def value(self):
-        top = self.z.max(axis=1)  # zero or more, as the true class is at zero
-        others = (np.exp(self.z - top[:, None]) * (1.0 - self.targets)).sum(axis=1)
-        return top + np.log1p(np.expm1(-top) + others)
+        top, others = self._parts
+        return top + np.log1p(np.expm1(-top) + others.sum(axis=1))
 
     @cached_property
     def p(self):
-        return np.exp(self.z - self.value[:, None])
+        top, others = self._parts
+        p = others * np.exp(top - self.value)[:, None]
+        p += self.targets * np.exp(-self.value)[:, None]
+        return p
 
     @cached_property
     def slope(self):
