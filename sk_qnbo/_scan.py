@@ -17,6 +17,9 @@ _STEP, _RISE = np.log(10.0), np.log(10.0) / 2
 # how much longer a walk goes on as long as no level is so much better than no fit, as a part of its
 # loss: a few rows far out may put a ridge before the valley (docs/engine.md)
 _LONGER = ((0.005, 3), (0.1, 2))
+# part of the lowest loss by which a level is clearly past the valley, and the part of the loss of no
+# fit by which the lowest must be below it for that to count: the curve has dimples near its top
+_PAST, _DEEP = 0.02, 0.25
 
 
 def scan(stack, problem, theta, settings):
@@ -45,7 +48,7 @@ def scan(stack, problem, theta, settings):
     step, patience = _STEP, 2 - stack.large
     if settings.sharp:  # far below the valley, fits of many columns do not end
         step, patience = _STEP / 2, 3 if stack.large else 8
-    while level >= low and worse < patience * _longer(lowest, first, settings):
+    while level >= low and worse < _patience(patience, lowest, first, seen, settings):
         theta[LEVEL] = level
         found = method.estimate(problem, theta, memory)
         memory = found.memory
@@ -63,11 +66,13 @@ def scan(stack, problem, theta, settings):
     return theta, memory if known else _own(problem, theta, memory, settings), pairs
 
 
-def _longer(lowest, first, settings):
-    """Factor on the patience of a walk, from the lowest value so far and that of no fit."""
+def _patience(patience, lowest, first, seen, settings):
+    """Levels in a row that may be no better, by the lowest value so far and that of no fit."""
     if first is None or settings.sharp:
+        return patience
+    if lowest < (1.0 - _DEEP) * first and seen[-1][1] > (1.0 + _PAST) * lowest:
         return 1
-    return next((more for gain, more in _LONGER if lowest > (1.0 - gain) * first), 1)
+    return patience * next((more for gain, more in _LONGER if lowest > (1.0 - gain) * first), 1)
 
 
 def _walker(settings):
