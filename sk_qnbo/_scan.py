@@ -68,10 +68,12 @@ def scan(stack, problem, theta, settings):
 
 def _patience(patience, lowest, first, seen, settings):
     """Levels in a row that may be no better, by the lowest value so far and that of no fit."""
-    if first is None or settings.sharp:
+    if first is None:
         return patience
     if lowest < (1.0 - _DEEP) * first and seen[-1][1] > (1.0 + _PAST) * lowest:
-        return 1
+        return 3 if settings.sharp else 1  # of half a decade each there
+    if settings.sharp:
+        return patience
     return patience * next((more for gain, more in _LONGER if lowest > (1.0 - gain) * first), 1)
 
 
