@@ -17,8 +17,8 @@ _STEP, _RISE = np.log(10.0), np.log(10.0) / 2
 # how much longer a walk goes on as long as no level is so much better than no fit, as a part of its
 # loss: a few rows far out may put a ridge before the valley (docs/engine.md)
 _LONGER = ((0.005, 3), (0.1, 2))
-# part of the lowest loss by which a level is clearly past the valley, and the part of the loss of no
-# fit by which the lowest must be below it for that to count: the curve has dimples near its top
+# part of the lowest loss by which a level is clearly past the valley, and part of the loss of no fit
+# by which the lowest must be below that for it to count: the curve has dimples near its top
 _PAST, _DEEP = 0.02, 0.25
 
 
@@ -55,10 +55,9 @@ def scan(stack, problem, theta, settings):
         first = found.value if first is None else first
         worse = 0 if found.value < lowest else worse + 1
         lowest = min(lowest, found.value)
-        # where memory is short, only the bare coefficients, and those next to the lowest value
+        # next to the lowest value only, and where memory is short the bare coefficients
         kept = problem.array(memory.point) if stack.large else memory
-        seen.append((level, found.value, found.gradient[LEVEL], kept))
-        seen = _near_the_lowest(seen) if stack.large else seen
+        seen = _near_the_lowest([*seen, (level, found.value, found.gradient[LEVEL], kept)])
         level -= step
     theta[LEVEL], memory = _valley(seen)
     pairs = _bend(seen, theta) if stack.large or not settings.sharp else ()

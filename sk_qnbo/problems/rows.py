@@ -111,9 +111,17 @@ class DenseRows(_OneMatrix):
     def __init__(self, X, dtype=float):
         super().__init__(X.shape)
         self.X = np.ascontiguousarray(X, dtype=dtype)
-        # a second order is worth its memory only where the first takes half of it
-        self._XT = self.X.T if dtype is float else np.ascontiguousarray(self.X.T)
         self.size = self.X.size
+
+    @cached_property
+    def _transposed(self):
+        # a second order is worth its memory only where the first takes half of it
+        return self.X.T if self.X.dtype == float else np.ascontiguousarray(self.X.T)
+
+    def own(self):
+        new = super().own()
+        new._transposed = self._transposed  # one for all who share the matrix
+        return new
 
     def single(self):
         """The same rows in single precision; themselves, if they are."""
@@ -127,7 +135,7 @@ class DenseRows(_OneMatrix):
         return self.X[rows] @ M
 
     def _predict(self, flat):
-        return flat.astype(self.X.dtype, copy=False) @ self._XT
+        return flat.astype(self.X.dtype, copy=False) @ self._transposed
 
     def _pull(self, flat):
         return flat.astype(self.X.dtype, copy=False) @ self.X
@@ -136,17 +144,19 @@ class DenseRows(_OneMatrix):
         return np.stack([self._gram_of(row) for row in h])
 
     def _gram_of(self, row):
-        used = np.flatnonzero(row)
-        some = self.X if len(used) == len(row) else self.X[used]
-        S = some * np.sqrt(row[used])[:, None]
-        return S.T @ S
+        used, root = np.flatnonzero(row), np.sqrt(row).astype(self.X.dtype)
+        parts = (used[i] for i in _long_pieces(len(used), self.n_columns))
+        return _sum_of_squares((root[i, None] * self.X[i] for i in parts), self.n_columns)
 
     def _squares(self, h):
         return sum(h[:, i] @ np.square(self.X[i]) for i in _pieces(self.n_rows, self.n_columns))
 
     def _kernels(self, inverse):
-        scaled = (self.X * np.sqrt(row) for row in inverse)
-        return np.stack([S @ S.T for S in scaled])
+        return np.stack([self._kernel_of(np.sqrt(row)) for row in inverse])
+
+    def _kernel_of(self, root):
+        parts = _long_pieces(self.n_columns, self.n_rows)
+        return _sum_of_squares(((self.X[:, i] * root[i]).T for i in parts), self.n_rows)
 
     def columns(self, positions):
         """Some columns, ``(1, n_rows, n_positions)``."""
@@ -154,12 +164,10 @@ class DenseRows(_OneMatrix):
 
     def moments(self, weights):
         """Weighted means and variances of the columns, ``(n_weights, n_columns)`` each."""
-        weights = _shares(weights)
-        mean = weights @ self.X
+        weights, pieces = _shares(weights), _pieces(self.n_rows, self.n_columns)
+        mean = sum(weights[:, i] @ self.X[i] for i in pieces)
         shift = mean.mean(axis=0)  # differences from a common shift keep their digits
-        square = np.zeros_like(mean)
-        for i in _pieces(self.n_rows, self.n_columns):
-            square += weights[:, i] @ np.square(self.X[i] - shift)
+        square = sum(weights[:, i] @ np.square(self.X[i] - shift) for i in pieces)
         return mean, np.maximum(square - (mean - shift) ** 2, 0.0)
 
 
@@ -343,10 +351,24 @@ def _shares(weights):
     return weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
-def _pieces(n_rows, n_columns):
-    """Slices of rows whose copies stay in the processor's cache."""
-    step = max(1, int(2e5 // max(n_columns, 1)))
+# numbers whose copies stay in the processor's cache
+_CACHED = 2e5
+
+
+def _pieces(n_rows, n_columns, numbers=_CACHED):
+    """Slices of rows with so many numbers."""
+    step = max(1, int(numbers // max(n_columns, 1)))
     return [slice(i, i + step) for i in range(0, n_rows, step)]
+
+
+def _long_pieces(n_rows, n_columns):
+    """Slices of rows for a sum of their products: no shorter than that sum takes to add."""
+    return _pieces(n_rows, n_columns, max(_CACHED, 2 * n_columns**2))
+
+
+def _sum_of_squares(parts, order):
+    """Sum of ``S' S``, in double precision; all of S at once would fill the memory."""
+    return sum(((S.T @ S).astype(float, copy=False) for S in parts), np.zeros((order, order)))
 
 
 def _ratio(a, b):

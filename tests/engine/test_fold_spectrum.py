@@ -27,9 +27,7 @@ def rows_side(**how):
     """A case of ridge with fewer rows than columns, and its problem on the rows' side."""
     case = made(d=60, loss="squared", rows_only=True, **how)
     p = case.problem
-    return case, RowSideProblem(
-        p.data, p.penalty, p.precision, p.center, p.one_sided, p.intercept
-    )
+    return case, RowSideProblem(p.data, p.penalty, p.precision, p.center, p.one_sided, p.intercept)
 
 
 def columns_side(**how):

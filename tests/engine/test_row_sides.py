@@ -1,7 +1,5 @@
 """The rows' side of a problem: other coordinates, the same fits, values and hypergradients."""
 
-from copy import copy
-
 import numpy as np
 import pytest
 from engine.references import central_differences, dense_value, made, relative_error
