@@ -17,8 +17,8 @@ _STEP, _RISE = np.log(10.0), np.log(10.0) / 2
 # how much longer a walk goes on as long as no level is so much better than no fit, as a part of its
 # loss: a few rows far out may put a ridge before the valley (docs/engine.md)
 _LONGER = ((0.005, 3), (0.1, 2))
-# part of the lowest loss by which a level is clearly past the valley, and part of the loss of no fit
-# by which the lowest must be below that for it to count: the curve has dimples near its top
+# part of the lowest loss by which a level is clearly past the valley, and part of that of no fit by
+# which the lowest must be below it for that to count: the curve has dimples near its top
 _PAST, _DEEP = 0.02, 0.25
 
 

@@ -85,7 +85,7 @@ class _Fold:
 
 
 class _MomentFold:
-    """One fold's validation loss, from moments ``G (D, D)`` and ``c (n_targets, D)`` of its rows."""
+    """One fold's validation loss, from its moments ``G (D, D)`` and ``c (n_targets, D)``."""
 
     def __init__(self, G, c, Gv, cv, yyv, inverse, free):
         self.judge = Gv, cv, yyv
