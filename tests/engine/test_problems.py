@@ -112,6 +112,26 @@ def test_moments_say_of_ridge_what_the_rows_say(outputs, is_sparse):
     assert_same_answers(case.problem, with_data(case, case.problem.data.rows), case.theta)
 
 
+LEFT_OUT = {"once": [0, 1, 2], "some never": [0, 1, 2, -1], "some twice": [0, 1, 2, 0]}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_moments_of_a_fold_are_those_of_its_rows_however_often_rows_are_left_out(name):
+    rng, n, d = np.random.default_rng(0), 48, 5
+    X, y, weights = rng.normal(size=(n, d)), rng.normal(size=(1, n)), rng.uniform(0.3, 2.0, n)
+    fold = np.resize(LEFT_OUT[name], n)
+    valid = fold == np.arange(3)[:, None]
+    if name == "some twice":
+        valid[1] |= valid[0] & (np.arange(n) < n // 2)
+    rows, train, valid = rows_of(X), ~valid * weights, valid * weights
+    data = MomentData(rows, LOSSES["squared"](y), train, valid)
+    assert_allclose(data.G, np.einsum("kn,ni,nj->kij", train, X, X), rtol=1e-12, atol=1e-12)
+    assert_allclose(data.c, np.einsum("kn,ni,cn->kci", train, X, y), rtol=1e-12, atol=1e-12)
+    assert_allclose(data.yy, train @ y[0] ** 2, rtol=1e-12)
+    # the parts of K folds are the whole: the Gram matrix of all rows is not formed again
+    assert (rows.products <= d + 3) == (name == "once")
+
+
 @pytest.mark.parametrize("name", ["binary sparse", "ridge sparse", "ridge sparse, rows few"])
 def test_sparse_rows_say_what_dense_rows_say(name):
     case = made(**CASES[name])
