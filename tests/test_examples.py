@@ -170,6 +170,16 @@ def test_competitors_race_on_a_tiny_set(benchmark, monkeypatch, capsys, tmp_path
     assert max(float(row[2]) for row in rows) < 0.5 * worst
 
 
+def test_methods_are_compared_inside_of_a_search(benchmark, monkeypatch, capsys, tmp_path):
+    options = ["--methods", "qnbo-bfgs", "qnbo-sr1", "--out", str(tmp_path / "cache.jsonl")]
+    run_main(benchmark("in_search"), monkeypatch, *options)
+    header, *rows = tables(capsys.readouterr().out)
+    assert {row[0] for row in rows} == {"qnbo-bfgs", "qnbo-sr1"}
+    folds, moved = (header.index(name) for name in ("folds", "moved"))
+    assert np.ptp([float(row[folds]) for row in rows]) < 1e-3  # two roads down one objective
+    assert min(int(row[moved]) for row in rows) > 3
+
+
 def test_a_ratio_meets_its_target_by_time_and_loss(benchmark):
     compared = benchmark("competitors").compared
     ours = {"cpu": 1.0, "cv_loss": 0.5}
