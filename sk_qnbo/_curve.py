@@ -6,12 +6,9 @@ import numpy as np
 _STEP = np.log(10.0) / 4
 # twice by a factor of twelve, then a parabola: a thousandth of a step is left
 _N_ZOOMS, _N_POINTS = 2, 25
-# part of the lowest value within which others are as low: where they are all the way down to no
-# penalty, the highest of them is the best conditioned
-_FLAT = 1e-7
 
 
-def lowest_along(problem, theta, q, low, high):
+def lowest_along(problem, theta, q, low, high, flat):
     """Where on a fine grid of coordinate q the upper value is lowest, refined; or None.
 
     Parameters
@@ -21,13 +18,17 @@ def lowest_along(problem, theta, q, low, high):
     theta : ndarray of shape (n_upper,)
     q : int
     low, high : float
+    flat : float
+        Part of the lowest value within which others are as low: where they are all the way down to
+        no penalty, the highest is the best conditioned, and the one where features can be told
+        apart.
     """
     at = np.linspace(low, high, max(int((high - low) / _STEP), 2) + 1)
     values = problem.values_along(theta, q, at)
     if values is None:
         return None
     values = np.where(np.isnan(values), np.inf, values)
-    best = int(np.flatnonzero(values <= values.min() + _FLAT * abs(values.min()))[-1])
+    best = int(np.flatnonzero(values <= values.min() + flat * abs(values.min()))[-1])
     for _ in range(_N_ZOOMS):
         at = np.linspace(at[max(best - 1, 0)], at[min(best + 1, len(at) - 1)], _N_POINTS)
         values = problem.values_along(theta, q, at)

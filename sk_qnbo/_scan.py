@@ -40,7 +40,8 @@ def scan(stack, problem, theta, settings):
     memory = method.start(problem, theta)
     low, high = level_bounds(stack)
     level = min(max(_null_level(stack, problem, theta), low), high)
-    lowest = lowest_along(problem, theta, LEVEL, low, level)
+    flat = settings.tol * (0.01 if settings.sharp else 0.1)  # a climb does not care for less
+    lowest = lowest_along(problem, theta, LEVEL, low, level, flat)
     if lowest is not None:
         theta[LEVEL] = lowest
         return theta, None, ()
@@ -67,12 +68,10 @@ def scan(stack, problem, theta, settings):
 
 def _patience(patience, lowest, first, seen, settings):
     """Levels in a row that may be no better, by the lowest value so far and that of no fit."""
-    if first is None:
+    if first is None or settings.sharp:
         return patience
     if lowest < (1.0 - _DEEP) * first and seen[-1][1] > (1.0 + _PAST) * lowest:
-        return 3 if settings.sharp else 1  # of half a decade each there
-    if settings.sharp:
-        return patience
+        return 1
     return patience * next((more for gain, more in _LONGER if lowest > (1.0 - gain) * first), 1)
 
 

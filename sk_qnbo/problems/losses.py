@@ -116,24 +116,26 @@ class _SoftmaxAt:
 
     @cached_property
     def _parts(self):
-        """The largest prediction, and the exponentials of the other classes' measured from it."""
+        """The largest prediction, exponentials of the other classes' from there, and their sum."""
         z = self._z  # not wanted again
         top = z.max(axis=1)  # zero or more, as the true class is at zero
         z -= top[:, None]
         np.exp(z, out=z)
         z *= self._others
-        return top, z
+        return top, z, z.sum(axis=1)
 
     @cached_property
     def value(self):
-        top, others = self._parts
-        return top + np.log1p(np.expm1(-top) + others.sum(axis=1))
+        top, _, others = self._parts
+        return top + np.log1p(np.expm1(-top) + others)
 
     @cached_property
     def p(self):
-        top, others = self._parts
-        p = others * np.exp(top - self.value)[:, None]
-        p += self.targets * np.exp(-self.value)[:, None]
+        top, each, others = self._parts
+        true = np.exp(-top)
+        total = true + others  # not by the value: they add up to one, whatever its size
+        p = each / total[:, None]
+        p += self.targets * (true / total)[:, None]
         return p
 
     @cached_property

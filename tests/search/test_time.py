@@ -69,8 +69,9 @@ def climbs(monkeypatch, clock):
     return given
 
 
-def searched(**settings):
-    return QNBOSearchCV(Ridge(), penalty="shared", adaptive=False, **settings).fit(X, Y)
+def searched(model=None, data=(X, Y), **settings):
+    model = Ridge() if model is None else model
+    return QNBOSearchCV(model, penalty="shared", adaptive=False, **settings).fit(*data)
 
 
 def test_each_climb_has_a_share_of_what_those_before_leave(climbs):
@@ -113,7 +114,8 @@ def test_rungs_that_a_fold_did_not_reach_are_left_out(monkeypatch):
 def test_rungs_cut_short_in_a_cross_fit_are_told(climbs, monkeypatch):
     monkeypatch.setattr(_crossfit, "climb", without_limit(_crossfit.climb))
     with pytest.warns(ConvergenceWarning) as seen:
-        search = searched(cv=3, max_time=1e-9)
+        # ridge is through with one level in one estimate
+        search = searched(LogisticRegression(), CANCER, cv=3, max_time=1e-9)
     assert len(seen) == 1
     assert "was over after 1 of 3 rungs, and cut short 'standardised'" in str(seen[0].message)
     assert len(search.cv_results_["rung"]) == 1
